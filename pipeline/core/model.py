@@ -21,6 +21,8 @@ Word = Annotated[str, Meta(min_length=1, max_length=MAX_ID_LENGTH)]
 AtMs = Annotated[int, Meta(ge=0, le=LATEST_MS, description="when the thing happened, ms since 1970 UTC")]
 DurationMs = Annotated[int, Meta(ge=0, description="milliseconds")]
 
+SipStatus = Annotated[int, Meta(ge=100, le=699)]
+
 Kind = Literal[
     "offered", "ringing", "answered", "bridged", "unbridged", "ended",
     "queue_joined", "queue_left", "held", "unheld", "noted",
@@ -83,7 +85,7 @@ class LegEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, fo
         EndedBy | None,
         Meta(description="far end gave a final status; far end sent BYE or CANCEL; the switch ended it"),
     ] = None
-    sip_status: Annotated[int | None, Meta(ge=100, le=699, description="final status by the far end, with far_refused")] = None
+    sip_status: Annotated[SipStatus | None, Meta(description="final status by the far end, with far_refused")] = None
     ring_limit_ms: Annotated[DurationMs | None, Meta(description="the ring time that was set for this leg")] = None
     queue_exit: Annotated[QueueExit | None, Meta(description="how the caller left the queue")] = None
     flags: Annotated[tuple[Flag, ...], Meta(description="evidence that something else recorded")] = ()
