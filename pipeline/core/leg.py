@@ -1,0 +1,201 @@
+"""The facts of one leg: a fold of its events that ignores order and repetition (verdicts, section 1).
+
+Every fact is a minimum, a maximum or a union, ties by name, so events may come in any order, twice, or by way of another call.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from pipeline.core.model import CONTEXTS, ROLES, Context, Direction, EndedBy, LegEvent, QueueExit, Role
+
+MOST_TIMES = 64
+"""How many bridges, and how many holds, a leg remembers: the earliest."""
+NO_LINK_RANK = 1_000
+_ENDED_BY_ORDER: dict[str | None, int] = {"far_hung_up": 0, "far_refused": 1, "platform": 2, None: 3}
+_FRAGMENTS = frozenset({"bridged", "unbridged", "noted"})
+
+
+class End(msgspec.Struct, frozen=True, array_like=True):
+    """How a leg ended, by the best-informed witness."""
+
+    authority: int
+    at_ms: int
+    cause: str
+    ended_by: EndedBy | None
+    sip_status: int | None
+
+    def order(self) -> tuple[int, int, str, int, int]:
+        """Return the key by which of two ends the least counts; what is unknown comes last."""
+        return (self.authority, self.at_ms, self.cause, _ENDED_BY_ORDER[self.ended_by], self.sip_status or 1_000)
+
+
+class Visit(msgspec.Struct, array_like=True):
+    """One stay of a caller in one queue."""
+
+    queue: str | None = None
+    joined_ms: int | None = None
+    left_ms: int | None = None
+    exit: QueueExit | None = None
+
+
+class Leg(msgspec.Struct, array_like=True):
+    """The facts. Mutable: only `fold` and `merge` write to it."""
+
+    leg_id: str
+    parent: str | None = None
+    rank: int = NO_LINK_RANK
+    group_id: str | None = None
+    direction: Direction | None = None
+    role: int = len(ROLES)  # index into ROLES: the least is the strongest evidence
+    context: int = len(CONTEXTS)  # likewise
+    queue: str | None = None
+    agent: str | None = None
+    dialed: str | None = None
+    source: str | None = None
+    is_real: bool = False
+    offered_ms: int | None = None
+    rang_ms: int | None = None
+    answered_ms: int | None = None
+    end: End | None = None
+    ring_limit_ms: int | None = None
+    last_ms: int = 0
+    bridges: dict[str, list[int]] = {}
+    unbridges: dict[str, list[int]] = {}
+    holds: list[int] = []
+    unholds: list[int] = []
+    visits: dict[str, Visit] = {}
+    flags: frozenset[str] = frozenset()
+    silences: frozenset[str] = frozenset()
+
+    @property
+    def ended_ms(self) -> int | None:
+        """Return when the leg ended, or None."""
+        return None if self.end is None else self.end.at_ms
+
+    def role_hint(self) -> Role | None:
+        """Return what a source said of the leg's role."""
+        return ROLES[self.role] if self.role < len(ROLES) else None
+
+    def context_hint(self) -> Context | None:
+        """Return what a source said of the call's context."""
+        return CONTEXTS[self.context] if self.context < len(CONTEXTS) else None
+
+    def link(self) -> tuple[int, str] | None:
+        """Return the best link as (rank, parent), or None."""
+        return None if self.parent is None else (self.rank, self.parent)
+
+
+
+_ROLE_INDEX: dict[str, int] = {role: index for index, role in enumerate(ROLES)}
+_CONTEXT_INDEX: dict[str, int] = {context: index for index, context in enumerate(CONTEXTS)}
+
+
+def fold(leg: Leg, event: LegEvent) -> bool:
+    """Add one event's facts to its leg. Return whether anything but `last_ms` changed."""
+    at_ms, kind = event.at_ms, event.kind
+    changed = False
+    leg.last_ms = max(leg.last_ms, at_ms)
+    if kind != "noted" and (leg.offered_ms is None or at_ms < leg.offered_ms):
+        leg.offered_ms, changed = at_ms, True
+    if not leg.is_real and kind not in _FRAGMENTS:
+        leg.is_real = changed = True
+    if kind == "ended":
+        end = End(event.authority, at_ms, event.cause or "NONE", event.ended_by, event.sip_status)
+        if leg.end is None or end.order() < leg.end.order():
+            leg.end, changed = end, True
+    elif kind == "ringing":
+        if leg.rang_ms is None or at_ms < leg.rang_ms:
+            leg.rang_ms, changed = at_ms, True
+    elif kind == "answered":
+        if leg.answered_ms is None or at_ms < leg.answered_ms:
+            leg.answered_ms, changed = at_ms, True
+    elif kind != "offered" and kind != "noted":
+        changed |= _fold_times(leg, event)
+    return _fold_hints(leg, event) or changed
+
+
+def _fold_times(leg: Leg, event: LegEvent) -> bool:
+    if event.kind == "bridged":
+        return _add_peer_time(leg.bridges, event.peer_leg_id or "", event.at_ms)
+    if event.kind == "unbridged":
+        return _add_peer_time(leg.unbridges, event.peer_leg_id or "", event.at_ms)
+    if event.kind == "held":
+        return _add_time(leg.holds, event.at_ms)
+    if event.kind == "unheld":
+        return _add_time(leg.unholds, event.at_ms)
+    return _fold_visit(leg, event)
+
+
+def _fold_visit(leg: Leg, event: LegEvent) -> bool:
+    joined_ms = event.joined_ms
+    if joined_ms is None and event.kind == "queue_joined":
+        joined_ms = event.at_ms
+    left_ms = event.at_ms if event.kind == "queue_left" else None
+    visit_id = event.visit_id or f"{event.queue or ''}@{'' if joined_ms is None else joined_ms}"
+    return _merge_visit(leg, visit_id, Visit(event.queue, joined_ms, left_ms, event.queue_exit))
+
+
+def _fold_hints(leg: Leg, event: LegEvent) -> bool:
+    changed = False
+    if event.parent_leg_id is not None:
+        changed |= _merge_link(leg, event.link_rank, event.parent_leg_id)
+    if event.group_id is not None and (leg.group_id is None or event.group_id < leg.group_id):
+        leg.group_id, changed = event.group_id, True
+    if event.direction is not None and (leg.direction is None or event.direction < leg.direction):
+        leg.direction, changed = event.direction, True
+    if event.role is not None and _ROLE_INDEX[event.role] < leg.role:
+        leg.role, changed = _ROLE_INDEX[event.role], True
+    if event.context is not None and _CONTEXT_INDEX[event.context] < leg.context:
+        leg.context, changed = _CONTEXT_INDEX[event.context], True
+    if event.queue is not None and (leg.queue is None or event.queue < leg.queue):
+        leg.queue, changed = event.queue, True
+    if event.agent is not None and (leg.agent is None or event.agent < leg.agent):
+        leg.agent, changed = event.agent, True
+    if event.dialed is not None and (leg.dialed is None or event.dialed < leg.dialed):
+        leg.dialed, changed = event.dialed, True
+    if event.source and (leg.source is None or event.source < leg.source):
+        leg.source, changed = event.source, True
+    if event.ring_limit_ms is not None and (leg.ring_limit_ms is None or event.ring_limit_ms < leg.ring_limit_ms):
+        leg.ring_limit_ms, changed = event.ring_limit_ms, True
+    if event.flags and not leg.flags.issuperset(event.flags):
+        leg.flags, changed = leg.flags.union(event.flags), True
+    if event.cannot_report and not leg.silences.issuperset(event.cannot_report):
+        leg.silences, changed = leg.silences.union(event.cannot_report), True
+    if event.queue_exit is not None and event.kind not in ("queue_joined", "queue_left"):
+        changed |= _merge_visit(leg, event.visit_id or "", Visit(event.queue, event.joined_ms, None, event.queue_exit))
+    return changed
+
+
+def merge(leg: Leg, other: Leg) -> bool:
+    """Add another copy's facts, as they come from another key of the call. Return whether anything but `last_ms` changed."""
+    before = msgspec.structs.astuple(leg)
+    peers = {peer: list(times) for peer, times in leg.bridges.items()}, {peer: list(times) for peer, times in leg.unbridges.items()}
+    holds, unholds, visits = list(leg.holds), list(leg.unholds), {key: msgspec.structs.astuple(visit) for key, visit in leg.visits.items()}
+    if other.parent is not None:
+        _merge_link(leg, other.rank, other.parent)
+    leg.role, leg.context = min(leg.role, other.role), min(leg.context, other.context)
+    leg.is_real = leg.is_real or other.is_real
+    for name in _LEAST:
+        setattr(leg, name, _least(getattr(leg, name), getattr(other, name)))
+    if other.end is not None and (leg.end is None or other.end.order() < leg.end.order()):
+        leg.end = other.end
+    for mine, others in ((leg.bridges, other.bridges), (leg.unbridges, other.unbridges)):
+        for peer, times in others.items():
+            for at_ms in times:
+                _add_peer_time(mine, peer, at_ms)
+    for at_ms in other.holds:
+        _add_time(leg.holds, at_ms)
+    for at_ms in other.unholds:
+        _add_time(leg.unholds, at_ms)
+    for visit_id, visit in other.visits.items():
+        _merge_visit(leg, visit_id, visit)
+    leg.flags, leg.silences = leg.flags | other.flags, leg.silences | other.silences
+    after = msgspec.structs.astuple(leg)
+    leg.last_ms = max(leg.last_ms, other.last_ms)
+    same_sets = (
+        peers == (leg.bridges, leg.unbridges)
+        and (holds, unholds) == (leg.holds, leg.unholds)
+        and visits == {key: msgspec.structs.astuple(visit) for key, visit in leg.visits.items()}
+    )
+    return before != after or not same_sets
