@@ -5,7 +5,11 @@ Every fact is a minimum, a maximum or a union, ties by name, so events may come 
 
 from __future__ import annotations
 
+from bisect import insort
+from typing import Any
+
 import msgspec
+from msgspec.structs import astuple
 
 from pipeline.core.model import CONTEXTS, ROLES, Context, Direction, EndedBy, LegEvent, QueueExit, Role
 
@@ -169,9 +173,7 @@ def _fold_hints(leg: Leg, event: LegEvent) -> bool:
 
 def merge(leg: Leg, other: Leg) -> bool:
     """Add another copy's facts, as they come from another key of the call. Return whether anything but `last_ms` changed."""
-    before = msgspec.structs.astuple(leg)
-    peers = {peer: list(times) for peer, times in leg.bridges.items()}, {peer: list(times) for peer, times in leg.unbridges.items()}
-    holds, unholds, visits = list(leg.holds), list(leg.unholds), {key: msgspec.structs.astuple(visit) for key, visit in leg.visits.items()}
+    before = _IMAGE(leg)
     if other.parent is not None:
         _merge_link(leg, other.rank, other.parent)
     leg.role, leg.context = min(leg.role, other.role), min(leg.context, other.context)
@@ -191,11 +193,58 @@ def merge(leg: Leg, other: Leg) -> bool:
     for visit_id, visit in other.visits.items():
         _merge_visit(leg, visit_id, visit)
     leg.flags, leg.silences = leg.flags | other.flags, leg.silences | other.silences
-    after = msgspec.structs.astuple(leg)
+    changed = _IMAGE(leg) != before
     leg.last_ms = max(leg.last_ms, other.last_ms)
-    same_sets = (
-        peers == (leg.bridges, leg.unbridges)
-        and (holds, unholds) == (leg.holds, leg.unholds)
-        and visits == {key: msgspec.structs.astuple(visit) for key, visit in leg.visits.items()}
-    )
-    return before != after or not same_sets
+    return changed
+
+
+_IMAGE = msgspec.msgpack.Encoder(order="deterministic").encode
+_LEAST = (
+    "group_id", "direction", "queue", "agent", "dialed", "source", "offered_ms", "rang_ms", "answered_ms", "ring_limit_ms",
+)  # fmt: skip
+
+
+def _least(mine: Any, other: Any) -> Any:
+    if mine is None:
+        return other
+    return mine if other is None or mine <= other else other
+
+
+def _merge_link(leg: Leg, rank: int, parent: str) -> bool:
+    if parent == leg.leg_id or (leg.parent is not None and (leg.rank, leg.parent) <= (rank, parent)):
+        return False
+    leg.rank, leg.parent = rank, parent
+    return True
+
+
+def _add_time(times: list[int], at_ms: int) -> bool:
+    if at_ms in times or (len(times) == MOST_TIMES and at_ms > times[-1]):
+        return False
+    insort(times, at_ms)
+    del times[MOST_TIMES:]
+    return True
+
+
+def _add_peer_time(peers: dict[str, list[int]], peer: str, at_ms: int) -> bool:
+    times = peers.get(peer)
+    if times is not None and at_ms in times:
+        return False
+    if sum(map(len, peers.values())) == MOST_TIMES:
+        latest_ms, latest = max((times[-1], peer) for peer, times in peers.items())
+        if (at_ms, peer) > (latest_ms, latest):
+            return False
+        peers[latest].pop()
+        if not peers[latest]:
+            del peers[latest]
+    insort(peers.setdefault(peer, []), at_ms)
+    return True
+
+
+def _merge_visit(leg: Leg, visit_id: str, other: Visit) -> bool:
+    visit = leg.visits.get(visit_id)
+    if visit is None:
+        leg.visits[visit_id] = other
+        return True
+    merged = Visit(*map(_least, astuple(visit), astuple(other)))
+    leg.visits[visit_id] = merged
+    return merged != visit
