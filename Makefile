@@ -1,0 +1,47 @@
+# Every target works in a fresh clone: whatever it needs is installed into .venv first.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test check bench test-docker lock clean
+
+help: ## say what each target does
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(INSTALLED) ## install callverdict and the tools of this repository into .venv
+
+demo: $(INSTALLED) ## start a real Kafka, play a real switch's ring-all calls, watch the verdicts and the tallies
+	$(BIN)/callverdict demo
+
+test: $(INSTALLED) ## run every test that needs no Docker, a real Kafka included
+	$(BIN)/pytest -m "not docker"
+
+check: $(INSTALLED) ## ruff, mypy, import contracts and the fast tests, in under a minute
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest -q -m "not kafka and not docker and not slow"
+
+bench: $(INSTALLED) ## measure events per second and CPU per event through a real Kafka
+	$(BIN)/callverdict bench
+
+test-docker: $(INSTALLED) ## prove the image, the compose file and testcontainers on a Docker engine
+	$(BIN)/pytest -m docker -rs
+
+lock: $(INSTALLED) ## pin requirements.txt and ops/requirements.txt anew from pyproject.toml
+	ops/lock.sh
+
+clean: ## remove what the other targets made in this folder
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(INSTALLED): requirements.txt pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "callverdict needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
