@@ -99,5 +99,5 @@ def test_the_six_results_and_eight_causes_are_all_in_the_table_of_seeds() -> Non
     ],
 )
 def test_a_scenario_that_cannot_be_read_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="S63 no brackets|ann"):
+    with pytest.raises(ValueError, match=r"S63 no brackets|ann"):
         list(parse(text))

@@ -21,6 +21,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from pipeline.core.model import LegEvent, Policy
 
 SCENARIOS = Path(__file__).parents[1] / "core" / "scenarios"
@@ -104,7 +106,7 @@ def _scenario(header: str, lines: Iterable[str]) -> Scenario:
 def _told(scenario: Scenario, line: str) -> Scenario:
     word, _, rest = line.partition(" ")
     if word == "policy":
-        return replace(scenario, policy=Policy(**dict(map(_setting, rest.split()))))
+        return replace(scenario, policy=msgspec.structs.replace(Policy(), **dict(map(_setting, rest.split()))))
     if word == "until":
         return replace(scenario, until_ms=at_ms(rest))
     if word == "won":
