@@ -153,12 +153,16 @@ def spawn(folder: Path, number: int, *, heap_mb: int = 512) -> subprocess.Popen[
     """Start one broker in a process group of its own, so that Ctrl-C reaches only who may stop it in order."""
     with log_file(folder, number).open("ab") as log:
         return subprocess.Popen(
-            command("kafka.Kafka", str(_properties_file(folder, number)), heap_mb=heap_mb),
+            broker_command(folder, number, heap_mb=heap_mb),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+
+
+def broker_command(folder: Path, number: int, *, heap_mb: int = 512) -> list[str]:
+    return command("kafka.Kafka", str(_properties_file(folder, number)), heap_mb=heap_mb)
 
 
 def wait_ready(nodes: Sequence[Node], trouble: Callable[[], str | None], *, ready_s: float = READY_S) -> None:

@@ -12,7 +12,17 @@ from pathlib import Path
 import msgspec
 
 from pipeline.workbench.brokers import Node, is_free, nodes_at
-from pipeline.workbench.kafka import STOP_S, bootstrap_of, last_words, listens, prepare, spawn, wait_ready, write_properties
+from pipeline.workbench.kafka import (
+    STOP_S,
+    bootstrap_of,
+    broker_command,
+    last_words,
+    listens,
+    log_file,
+    prepare,
+    wait_ready,
+    write_properties,
+)
 from pipeline.workbench.runtime import LocalKafkaError, cache_folder
 
 CONTROLLER_DISTANCE = 1_000  # a controller listens so far above its broker
@@ -54,7 +64,7 @@ def start(*, port: int, brokers: int) -> KeptKafka:
     _refuse(kept, wanted)
     _lay_out(wanted, is_new=kept is None)
     for node in wanted.nodes:
-        _pid_file(node.id).write_text(str(spawn(folder(), node.id).pid))
+        _pid_file(node.id).write_text(str(_detached(node.id)))
     try:
         wait_ready(wanted.nodes, lambda: _ended_early(wanted))
     except LocalKafkaError:
@@ -109,6 +119,18 @@ def _lay_out(wanted: KeptKafka, *, is_new: bool) -> None:
         for node in wanted.nodes:
             write_properties(node, wanted.nodes, folder(), {})
     (folder() / "cluster.json").write_bytes(msgspec.json.encode(wanted))
+
+
+def _detached(number: int) -> int:
+    """Start one broker as nobody's child, since this command ends before it, and return its process id."""
+    arguments = [
+        "/bin/sh",
+        "-c",
+        '"$@" </dev/null >>"$0" 2>&1 & echo $!',
+        str(log_file(folder(), number)),
+        *broker_command(folder(), number),
+    ]
+    return int(subprocess.run(arguments, stdout=subprocess.PIPE, check=True, start_new_session=True).stdout)
 
 
 def _pid_file(number: int) -> Path:

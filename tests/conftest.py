@@ -1,0 +1,26 @@
+"""Fixtures that every room's tests may use."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.broker import Broker, NoBrokerError, broker
+
+
+@pytest.fixture(scope="session")
+def kafka() -> Iterator[Broker]:
+    """One real Kafka for the whole run; tests keep apart by `topic_prefix`."""
+    try:
+        with broker() as running:
+            yield running
+    except NoBrokerError as error:
+        pytest.fail(str(error), pytrace=False)
+
+
+@pytest.fixture
+def topic_prefix() -> str:
+    """Goes before the topics and group ids of one test, so that no two tests see each other."""
+    return f"t{uuid.uuid4().hex[:8]}."
