@@ -143,7 +143,7 @@ def _fold_visit(leg: Leg, event: LegEvent) -> bool:
 def _fold_hints(leg: Leg, event: LegEvent) -> bool:
     changed = False
     if event.parent_leg_id is not None:
-        changed |= _merge_link(leg, event.link_rank, event.parent_leg_id)
+        changed |= merge_link(leg, event.link_rank, event.parent_leg_id)
     if event.group_id is not None and (leg.group_id is None or event.group_id < leg.group_id):
         leg.group_id, changed = event.group_id, True
     if event.direction is not None and (leg.direction is None or event.direction < leg.direction):
@@ -175,7 +175,7 @@ def merge(leg: Leg, other: Leg) -> bool:
     """Add another copy's facts, as they come from another key of the call. Return whether anything but `last_ms` changed."""
     before = _IMAGE(leg)
     if other.parent is not None:
-        _merge_link(leg, other.rank, other.parent)
+        merge_link(leg, other.rank, other.parent)
     leg.role, leg.context = min(leg.role, other.role), min(leg.context, other.context)
     leg.is_real = leg.is_real or other.is_real
     for name in _LEAST:
@@ -210,7 +210,8 @@ def _least(mine: Any, other: Any) -> Any:
     return mine if other is None or mine <= other else other
 
 
-def _merge_link(leg: Leg, rank: int, parent: str) -> bool:
+def merge_link(leg: Leg, rank: int, parent: str) -> bool:
+    """Keep the better of two links; a leg that names itself as its cause names none. Return whether it changed."""
     if parent == leg.leg_id or (leg.parent is not None and (leg.rank, leg.parent) <= (rank, parent)):
         return False
     leg.rank, leg.parent = rank, parent

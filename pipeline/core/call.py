@@ -1,0 +1,225 @@
+"""What is kept under one key: the legs of a call, or the way to the key that has them; and what was published of it.
+
+A key is a leg's id or a group's. As long as nothing links it elsewhere it is a call. Once it is linked it passes on what it has
+and what still comes ("up"), and is a signpost from then on. Every fact about links is a minimum, so all orders end alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+from pipeline.core.leg import Leg, merge, merge_link
+from pipeline.core.routing import GROUP_RANK, MAX_HOPS, Facts, Linked
+from pipeline.core.tally import Unit
+
+Link = tuple[int, str]
+"""(rank, what stands above)"""
+NOT_HELD, HELD_RING, HELD_HOPS = 0, 1, 2
+
+
+class Published(msgspec.Struct, array_like=True):
+    """The last record of one key: its revision and what it said ("" once withdrawn)."""
+
+    revision: int = 0
+    said: str = ""
+    final: bool = False
+    digest: int = 0  # of the whole record, once final
+
+
+class Call(msgspec.Struct, array_like=True):
+    """The state behind one key. `held`: it is linked upward, but keeps its legs (the least of a ring of links; hops used up)."""
+
+    tenant: str
+    key: str
+    legs: dict[str, Leg] = {}
+    up: Link | None = None
+    held: int = NOT_HELD
+    is_group: bool = False
+    gone: dict[str, Link] = {}  # legs that hang elsewhere
+    through: dict[str, str] = {}  # keys that pass their facts on to us -> the key above them
+    last_ms: int = 0
+    rows: dict[str, Published] = {}
+    row: Published | None = None
+    units: dict[str, Unit] = {}
+    due_ms: int | None = None  # when stream time has to look at this call again
+    is_dirty: bool = False  # facts came in since the last review
+
+    @property
+    def is_signpost(self) -> bool:
+        """Tell whether facts that come here have to go on."""
+        return self.up is not None and not self.held
+
+
+class Closed(msgspec.Struct, array_like=True):
+    """What stays of a key after its facts are dropped: the way up, if it was a signpost."""
+
+    tenant: str
+    key: str
+    until_ms: int
+    up: str | None = None
+
+
+def leg_of(call: Call, leg_id: str) -> Leg:
+    """Return the leg's facts under this key, made empty if it is new here; a better link that is known already is added."""
+    leg = call.legs.get(leg_id)
+    if leg is None:
+        leg = call.legs[leg_id] = Leg(leg_id)
+        link = call.gone.get(leg_id)
+        if link is not None:
+            merge_link(leg, *link)
+    return leg
+
+
+def add_link(call: Call, linked: Linked) -> list[Linked]:
+    """Take note of a link. Return what other keys have to be told now."""
+    link = (linked.rank, linked.parent)
+    if linked.leg_id == call.key:
+        return _add_own_link(call, link, linked)
+    if linked.rank >= GROUP_RANK:
+        if linked.parent != call.key:
+            call.is_group = True
+            call.up = min(call.up or link, link)
+        return []
+    if call.held == HELD_RING:
+        call.held = NOT_HELD  # the ring may be broken: facts go round once more, and stay if it is not
+    call.through.pop(linked.leg_id, None)
+    if linked.leg_id in call.legs:
+        merge_link(call.legs[linked.leg_id], *link)
+    else:
+        call.gone[linked.leg_id] = min(call.gone.get(linked.leg_id, link), link)
+    if call.is_signpost and call.up is not None and linked.hops < MAX_HOPS:
+        return [msgspec.structs.replace(linked, to=call.up[1], hops=linked.hops + 1)]
+    return []
+
+
+def _add_own_link(call: Call, link: Link, linked: Linked) -> list[Linked]:
+    if linked.rank < GROUP_RANK and call.key in call.legs:
+        merge_link(call.legs[call.key], *link)
+    known = call.up
+    if known is None or known[1] == link[1]:
+        call.up = min(known or link, link)
+        return []
+    better, weaker = sorted((known, link))
+    if better != known:
+        call.up, call.held = better, NOT_HELD
+    return [_told(call, weaker[1], better)]
+
+
+def _told(call: Call, to: str, link: Link) -> Linked:
+    return Linked(tenant=call.tenant, to=to, leg_id=call.key, parent=link[1], rank=link[0], at_ms=call.last_ms)
+
+
+def add_facts(call: Call, facts: Facts) -> bool:
+    """Merge a leg's facts that another key passed on. Return whether anything changed."""
+    for key, above in zip(facts.via, (*facts.via[1:], call.key), strict=True):
+        if key != call.key:
+            call.through[key] = above
+            call.gone.pop(key, None)
+    if call.key in facts.via and call.key == min(facts.via[facts.via.index(call.key) :]):
+        call.held = HELD_RING
+    elif len(set(facts.via)) >= MAX_HOPS and call.held == NOT_HELD:
+        call.held = HELD_HOPS
+    published = call.rows.setdefault(facts.leg.leg_id, Published())
+    published.revision = max(published.revision, facts.revision)
+    return merge(leg_of(call, facts.leg.leg_id), facts.leg)
+
+
+def place(call: Call, at_hand: str | None = None, via: tuple[str, ...] = ()) -> tuple[list[Facts | Linked], list[str]]:
+    """Send on every leg that does not belong under this key. Return (what to send, the legs that left).
+
+    `via`: the keys that the facts at hand, of the leg `at_hand`, came through. The caller withdraws the rows of the legs that left.
+    """
+    out: list[Facts | Linked] = _find_above(call)
+    left: list[str] = []
+    if call.is_signpost and call.up is not None:
+        for leg_id in sorted(call.legs):
+            out.append(_pass_on(call, leg_id, call.up[1], via if leg_id == at_hand else None))
+            left.append(leg_id)
+        call.legs.clear()
+    elif not call.held:
+        while (lost := next(_strays(call), None)) is not None:
+            leg_id, to = lost
+            out.append(_pass_on(call, leg_id, to, via if leg_id == at_hand else None))
+            left.append(leg_id)
+            leg = call.legs.pop(leg_id)
+            if leg.parent is not None:
+                call.gone[leg_id] = (leg.rank, leg.parent)
+    return out, left
+
+
+def _find_above(call: Call) -> list[Facts | Linked]:
+    """Set `up` from the key's own leg and the groups of its legs. Return what the key that stood above before has to be told."""
+    known = call.up
+    candidates = [known] if known is not None else []
+    own = call.legs.get(call.key)
+    if own is not None and own.parent is not None:
+        candidates.append((own.rank, own.parent))
+    groups = {leg.group_id for leg in call.legs.values() if leg.group_id is not None}
+    call.is_group = call.is_group or call.key in groups
+    if groups:
+        least = min(groups)
+        if not call.is_group or least < call.key:
+            candidates.append((GROUP_RANK, least))
+    best = min(candidates, default=None)
+    out: list[Facts | Linked] = []
+    if best is not None and best != known:
+        call.up, call.held = best, NOT_HELD
+        if known is not None and known[1] != best[1]:
+            out.append(_told(call, known[1], best))
+    top = best[1] if best is not None and best[0] == GROUP_RANK else call.key if call.is_group else None
+    if top is not None:
+        out += [
+            Linked(tenant=call.tenant, to=group, leg_id=call.key, parent=top, rank=GROUP_RANK, at_ms=call.last_ms)
+            for group in sorted(groups - {top, call.key})
+        ]
+    return out
+
+
+def _strays(call: Call) -> Iterator[tuple[str, str]]:
+    for leg_id in sorted(call.legs):
+        stop = _stop(call, leg_id)
+        if stop is not None:
+            yield leg_id, stop
+
+
+def _stop(call: Call, leg_id: str) -> str | None:
+    """Follow the links of a leg. Return the foreign key at which they end, or None if they lead to this key."""
+    seen: set[str] = set()
+    at = leg_id
+    while at != call.key and at not in seen:
+        seen.add(at)
+        leg = call.legs.get(at)
+        if leg is not None and leg.parent is not None:
+            above: str | None = leg.parent
+        elif at in call.through:
+            above = call.through[at]
+        elif leg is not None:
+            return None
+        elif at in call.gone:
+            above = call.gone[at][1]
+        else:
+            return at
+        assert above is not None  # each branch above gave one
+        at = above
+    return None
+
+
+def _pass_on(call: Call, leg_id: str, to: str, via: tuple[str, ...] | None) -> Facts:
+    came = _path(call, leg_id) if via is None else via
+    revision = call.rows[leg_id].revision if leg_id in call.rows else 0
+    return Facts(tenant=call.tenant, to=to, leg=call.legs[leg_id], via=(*came, call.key), revision=revision)
+
+
+def _path(call: Call, leg_id: str) -> tuple[str, ...]:
+    """Return the keys without a leg here through which a leg's facts came to this key."""
+    path: list[str] = []
+    leg: Leg | None = call.legs[leg_id]
+    at = leg.parent if leg is not None else None
+    while at is not None and at != call.key and at not in path:
+        leg = call.legs.get(at)
+        if leg is None:
+            path.append(at)
+        at = leg.parent if leg is not None and leg.parent is not None else call.through.get(at)
+    return tuple(path)

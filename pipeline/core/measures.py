@@ -1,0 +1,101 @@
+"""How long and where: ring, talk, hold and wait times, and the queue that a leg counts for (verdicts, section 7)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from pipeline.core.leg import Leg
+from pipeline.core.race import Race, visit_of, visits
+
+
+def ring_ms(leg: Leg) -> int | None:
+    """Return the time from ringing (else the offer) to the answer (else the end), or None while it rings."""
+    starts_ms = leg.offered_ms if leg.rang_ms is None or "ringing" in leg.silences else leg.rang_ms
+    ends_ms = leg.answered_ms if leg.answered_ms is not None else leg.ended_ms
+    return None if starts_ms is None or ends_ms is None else max(0, ends_ms - starts_ms)
+
+
+def talk_ms(leg: Leg, legs: Mapping[str, Leg]) -> int | None:
+    """Return the time bridged, overlaps once; None unless answered and ended. A bridge known on one leg holds for both."""
+    if leg.answered_ms is None or leg.end is None:
+        return None
+    if "bridges" in leg.silences:
+        return max(0, leg.end.at_ms - leg.answered_ms)
+    spans: list[tuple[int, int]] = []
+    peers = set(leg.bridges) | {other_id for other_id, other in legs.items() if leg.leg_id in other.bridges}
+    for peer in peers:
+        other = legs.get(peer)
+        starts = [*leg.bridges.get(peer, ()), *(other.bridges.get(leg.leg_id, ()) if other is not None else ())]
+        stops = [*leg.unbridges.get(peer, ()), *(other.unbridges.get(leg.leg_id, ()) if other is not None else ())]
+        spans += _spans(starts, stops, leg.end.at_ms)
+    return _covered_ms(spans)
+
+
+def hold_ms(leg: Leg) -> int | None:
+    """Return the time on hold; None unless answered and ended."""
+    if leg.answered_ms is None or leg.end is None:
+        return None
+    return _covered_ms(_spans(leg.holds, leg.unholds, leg.end.at_ms))
+
+
+def _spans(starts: Iterable[int], stops: Iterable[int], end_ms: int) -> list[tuple[int, int]]:
+    """Return for each start the span to the next stop, else to the end."""
+    ordered = sorted(stops)
+    return [(start, min([stop for stop in ordered if stop >= start] + [end_ms])) for start in starts]
+
+
+def _covered_ms(spans: Iterable[tuple[int, int]]) -> int:
+    covered, reached_ms = 0, 0
+    for start, stop in sorted(spans):
+        covered += max(0, stop - max(start, reached_ms))
+        reached_ms = max(reached_ms, stop)
+    return covered
+
+
+def queue_of(leg: Leg, race: Race) -> str | None:
+    """Return the queue that a leg counts for: its own, else its visit's, else what its call's root caller dialed."""
+    if leg.queue is not None:
+        return leg.queue
+    if race.has_visits and (found := visit_of(leg, race.legs)) is not None and found[2].queue is not None:
+        return found[2].queue
+    return caller_queue(race)
+
+
+def caller_queue(race: Race) -> str | None:
+    """Return the queue that the call's root caller asked for, or None."""
+    caller = root_caller(race)
+    if caller is None:
+        return None
+    return caller.queue or race.policy.queue_of_number.get(caller.dialed or "")
+
+
+def root_caller(race: Race) -> Leg | None:
+    """Return the caller's leg: of several the earliest root."""
+    callers = [leg for leg_id, leg in race.legs.items() if race.roles[leg_id] == "caller"]
+    return min(callers, key=lambda leg: (leg.leg_id not in race.roots, leg.offered_ms or 0, leg.leg_id), default=None)
+
+
+def call_queue(race: Race) -> str | None:
+    """Return the queue that a call counts for: its last visit's, else its first offered leg's, else its caller's."""
+    made = visits(race.legs.values()) if race.has_visits else []
+    if made and made[-1][3].queue is not None:
+        return made[-1][3].queue
+    first = first_offer(race)
+    return queue_of(first, race) if first is not None else caller_queue(race)
+
+
+def first_offer(race: Race) -> Leg | None:
+    """Return the earliest offered leg of a call, or None."""
+    offered = [leg for leg_id, leg in race.legs.items() if leg.is_real and race.roles[leg_id] in ("agent", "customer")]
+    return min(offered, key=lambda leg: (leg.offered_ms or 0, leg.leg_id), default=None)
+
+
+def wait_ms(race: Race) -> int | None:
+    """Return how long the root caller waited: from the first queue entry (else the offer) to the win (else the end)."""
+    caller = root_caller(race)
+    if caller is None or caller.offered_ms is None:
+        return None
+    entered = visits([caller])
+    starts_ms = entered[0][0] if entered else caller.offered_ms
+    ends_ms = race.wins[0].at_ms if race.wins else caller.ended_ms
+    return None if ends_ms is None else max(0, ends_ms - starts_ms)

@@ -1,0 +1,274 @@
+"""One reading of a call's legs: who is who, who was connected to whom, who won (verdicts, section 1).
+
+Nothing here is stored. `read` derives all of it from the legs, so it cannot depend on the order in which they came.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from pipeline.core.causes import INHERITED, LOSE_RACE_CLASS
+from pipeline.core.leg import Leg, Visit
+from pipeline.core.model import CONTEXTS, Context, Policy, Role
+
+
+class Moment(msgspec.Struct, frozen=True, order=True):
+    """A win or a pick: when, whose, and since when that leg was offered."""
+
+    at_ms: int
+    leg_id: str
+    offered_ms: int
+    bridge_ms: int | None = None
+
+
+class Race(msgspec.Struct, frozen=True, gc=False):
+    """A call as its legs tell it. `roots` are the legs without a link (in a ring of links: the least id)."""
+
+    call_id: str
+    legs: Mapping[str, Leg]
+    policy: Policy
+    roots: frozenset[str]
+    unseen: frozenset[str]  # legs whose root is not known
+    context: Context
+    roles: Mapping[str, Role]
+    machines: frozenset[str]
+    connected: frozenset[str]
+    wins: tuple[Moment, ...]  # the winner for display first
+    picks: tuple[Moment, ...]
+    caller_ends: tuple[int, ...]
+    has_visits: bool
+
+    @property
+    def winner(self) -> Moment | None:
+        """Return the win to show, or None."""
+        return self.wins[0] if self.wins else None
+
+
+def read(call_id: str, legs: Mapping[str, Leg], policy: Policy, through: Mapping[str, str]) -> Race:
+    """Read a call. `through` tells of keys without a leg here which key stands above them."""
+    roots, unseen = _roots(legs, through)
+    callers = frozenset(leg_id for leg_id in roots if _is_caller(legs[leg_id]))
+    context = _context(legs, roots, callers)
+    machines = frozenset(leg_id for leg_id, leg in legs.items() if leg.flags and _is_machine(leg, leg_id in roots, context))
+    roles = {leg_id: _role(leg, leg_id in roots, context, callers, machines) for leg_id, leg in legs.items()}
+    peers = _peers(legs)
+    connected = frozenset(leg_id for leg_id in peers if _is_connected(legs[leg_id], peers[leg_id], legs, roles, machines))
+    picks = tuple(
+        Moment(leg.end.at_ms, leg_id, _offered_ms(leg)) for leg_id, leg in legs.items() if leg.end and leg.end.cause == "PICKED_OFF"
+    )
+    caller_ends = tuple(leg.end.at_ms for leg_id, leg in legs.items() if leg.end and roles[leg_id] == "caller")
+    wins = _wins(legs, roots, roles, connected, peers, policy)
+    has_visits = any(leg.visits for leg in legs.values())
+    return Race(call_id, legs, policy, roots, unseen, context, roles, machines, connected, wins, picks, caller_ends, has_visits)
+
+
+def _offered_ms(leg: Leg) -> int:
+    return leg.last_ms if leg.offered_ms is None else leg.offered_ms
+
+
+def _roots(legs: Mapping[str, Leg], through: Mapping[str, str]) -> tuple[frozenset[str], frozenset[str]]:
+    roots, unseen = set(), set()
+    for leg_id, leg in legs.items():
+        if leg.parent is None:
+            roots.add(leg_id)
+            continue
+        parent = legs.get(leg.parent)
+        if parent is not None and parent.parent is None:
+            if not parent.is_real:
+                unseen.add(leg_id)
+            continue
+        top, ring = _top(leg_id, legs, through)
+        if ring:
+            roots.add(top)
+        elif top not in legs or not legs[top].is_real:
+            unseen.add(leg_id)
+    return frozenset(roots), frozenset(unseen)
+
+
+def _top(leg_id: str, legs: Mapping[str, Leg], through: Mapping[str, str]) -> tuple[str, bool]:
+    """Follow links upward. Return (the last id, False), or of a ring (its least id, True)."""
+    path = [leg_id]
+    while True:
+        leg = legs.get(path[-1])
+        above = leg.parent if leg is not None else through.get(path[-1])
+        if above is None or (leg is None and above not in legs):
+            return path[-1], False
+        if above in path:
+            return min(path[path.index(above) :]), True
+        path.append(above)
+
+
+def _is_caller(leg: Leg) -> bool:
+    hint = leg.role_hint()
+    if hint is not None:
+        return hint == "caller"
+    return leg.direction == "inbound" or (leg.direction is None and bool(leg.visits))
+
+
+def _context(legs: Mapping[str, Leg], roots: frozenset[str], callers: frozenset[str]) -> Context:
+    hint = min((leg.context for leg in legs.values()), default=len(CONTEXTS))
+    if hint < len(CONTEXTS):
+        return CONTEXTS[hint]
+    if not callers and not any(leg.role_hint() == "caller" for leg in legs.values()):
+        return "internal"
+    offered = sum(1 for leg_id, leg in legs.items() if leg_id not in roots and leg.is_real and _is_offer(leg))
+    return "inbound_queue" if offered > 1 else "inbound_direct"
+
+
+def _is_offer(leg: Leg) -> bool:
+    hint = leg.role_hint()
+    return hint in ("agent", "customer") or (hint is None and not leg.flags & {"machine_leg", "voicemail"})
+
+
+def _is_machine(leg: Leg, is_root: bool, context: Context) -> bool:
+    if is_root:
+        return False
+    agent = leg.role_hint() == "agent" or (leg.role_hint() is None and context != "manual_outbound")
+    return "machine_leg" in leg.flags or ("voicemail" in leg.flags and agent)
+
+
+def _role(leg: Leg, is_root: bool, context: Context, callers: frozenset[str], machines: frozenset[str]) -> Role:
+    if leg.leg_id in machines:
+        return "pseudo"
+    hint = leg.role_hint()
+    if hint is not None:
+        return hint
+    if leg.leg_id in callers:
+        return "caller"
+    if not is_root:
+        return "customer" if context == "manual_outbound" else "agent"
+    is_customer = context == "autodialer" or leg.visits or (context == "manual_outbound" and callers)
+    return "customer" if is_customer else "agent"
+
+
+def _peers(legs: Mapping[str, Leg]) -> dict[str, dict[str, int]]:
+    """Return leg -> {peer: earliest bridge}. Inside a call a bridge known on one leg holds for both."""
+    peers: dict[str, dict[str, int]] = {}
+    for leg_id, leg in legs.items():
+        for peer, times in leg.bridges.items():
+            for one, other in ((leg_id, peer), (peer, leg_id)):
+                if one in legs:
+                    known = peers.setdefault(one, {})
+                    known[other] = min(times[0], known.get(other, times[0]))
+    return peers
+
+
+def _is_connected(
+    leg: Leg, peers: Iterable[str], legs: Mapping[str, Leg], roles: Mapping[str, Role], machines: frozenset[str]
+) -> bool:
+    return leg.answered_ms is not None and any(_connects(peer, legs, roles, machines) for peer in peers)
+
+
+def _connects(peer_id: str, legs: Mapping[str, Leg], roles: Mapping[str, Role], machines: frozenset[str]) -> bool:
+    peer = legs.get(peer_id)
+    if peer is None:
+        return True
+    if peer_id in machines:
+        return False
+    is_pseudo = roles[peer_id] == "pseudo"
+    under_pseudo = peer.parent is not None and roles.get(peer.parent) == "pseudo"
+    if (is_pseudo or under_pseudo) and cause_of(peer, legs, roles) in LOSE_RACE_CLASS:
+        return False
+    return is_pseudo or peer.answered_ms is not None or peer.end is None
+
+
+def _wins(
+    legs: Mapping[str, Leg],
+    roots: frozenset[str],
+    roles: Mapping[str, Role],
+    connected: frozenset[str],
+    peers: Mapping[str, Mapping[str, int]],
+    policy: Policy,
+) -> tuple[Moment, ...]:
+    wins = []
+    for leg_id in connected:
+        leg = legs[leg_id]
+        assert leg.answered_ms is not None  # connected says so
+        if roles[leg_id] == "caller":
+            elsewhere = [at_ms for peer, at_ms in peers[leg_id].items() if peer not in legs]
+            if elsewhere:
+                wins.append(Moment(min(elsewhere), leg_id, min(elsewhere) - policy.race_window_ms, min(elsewhere)))
+        elif roles[leg_id] != "pseudo" and leg_id not in roots:
+            wins.append(Moment(leg.answered_ms, leg_id, _offered_ms(leg), min(peers[leg_id].values())))
+    if len(roots) > 1:
+        wins += _group_wins([legs[leg_id] for leg_id in roots if roles[leg_id] == "agent"])
+    return tuple(sorted(wins)) if len(wins) > 1 else tuple(wins)
+
+
+def _group_wins(agent_roots: list[Leg]) -> Iterable[Moment]:
+    sizes = Counter(leg.group_id for leg in agent_roots if leg.group_id is not None)
+    for leg in agent_roots:
+        if leg.answered_ms is not None and leg.group_id is not None and sizes[leg.group_id] > 1:
+            yield Moment(leg.answered_ms, leg.leg_id, _offered_ms(leg))
+
+
+def cause_of(leg: Leg, legs: Mapping[str, Leg], roles: Mapping[str, Role]) -> str | None:
+    """Return the cause that counts for a leg that ended, else None. A pseudo leg above it knows better than ORIGINATOR_CANCEL."""
+    if leg.end is None:
+        return None
+    cause, seen = leg.end.cause, {leg.leg_id}
+    while cause in INHERITED and leg.parent is not None and leg.parent not in seen and roles.get(leg.parent) == "pseudo":
+        leg = legs[leg.parent]
+        if leg.end is None:
+            break
+        cause = leg.end.cause
+        seen.add(leg.leg_id)
+    return cause
+
+
+def rivals(leg: Leg, moments: Iterable[Moment], policy: Policy, *, own: bool) -> list[Moment]:
+    """Return the wins (or picks) that this leg could lose against; `own`: a leg's own pick counts, its own win does not."""
+    tolerance = policy.same_moment_ms
+    since_ms = _offered_ms(leg) - tolerance
+    until_ms = leg.answered_ms if leg.answered_ms is not None else leg.ended_ms
+    return [
+        moment
+        for moment in moments
+        if (own or moment.leg_id != leg.leg_id)
+        and moment.at_ms >= since_ms
+        and (until_ms is None or moment.offered_ms <= until_ms + tolerance)
+    ]
+
+
+def visits(legs: Iterable[Leg]) -> list[tuple[int, str, Leg, Visit]]:
+    """Return the queue visits of some legs as (joined_ms, visit_id, leg, visit), earliest first."""
+    found = [
+        (_offered_ms(leg) if visit.joined_ms is None else visit.joined_ms, visit_id, leg, visit)
+        for leg in legs
+        if leg.visits
+        for visit_id, visit in leg.visits.items()
+    ]
+    return sorted(found, key=lambda row: (row[0], row[1], row[2].leg_id))
+
+
+def visit_of(leg: Leg, legs: Mapping[str, Leg]) -> tuple[str, Leg, Visit] | None:
+    """Return the visit (its id, its caller's leg, itself) during which a leg was offered: the latest that had begun and not ended."""
+    at_ms = _offered_ms(leg)
+    running = [
+        (visit_id, owner, visit)
+        for joined_ms, visit_id, owner, visit in visits(other for other in legs.values() if other is not leg)
+        if joined_ms <= at_ms and (visit.left_ms is None or visit.left_ms >= at_ms)
+    ]
+    return running[-1] if running else None
+
+
+def deadline_ms(leg: Leg, race: Race) -> int:
+    """Return when a leg without an end counts as ended: its time to live after its last event."""
+    waiting = leg.answered_ms is None and race.roles[leg.leg_id] != "caller"
+    return leg.last_ms + (race.policy.offered_ttl_ms if waiting else race.policy.ttl_ms)
+
+
+def complete_ms(race: Race) -> int:
+    """Return the stream time at which the call is complete, if nothing more comes (verdicts, section 4)."""
+    policy = race.policy
+    ends = [
+        leg.end.at_ms if leg.end is not None else deadline_ms(leg, race)
+        for leg_id, leg in race.legs.items()
+        if leg.is_real and race.roles[leg_id] != "pseudo"
+    ]
+    if not ends:
+        return max((leg.last_ms for leg in race.legs.values()), default=0) + policy.ttl_ms + policy.settle_ms
+    return max(ends) + policy.settle_ms + (policy.root_wait_ms if race.unseen else 0)

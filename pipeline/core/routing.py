@@ -1,0 +1,79 @@
+"""Which key an event belongs to, and what keys tell each other (verdicts, "How a leg gets its call").
+
+An event goes to the leg or group that it names as its cause, else to its own leg. Whoever holds facts under a key that turns
+out to be linked passes them on, hop by hop. Facts may arrive twice or by several ways: merging them again is harmless.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from pipeline.core.leg import Leg
+from pipeline.core.model import LegEvent
+
+GROUP_RANK = 1_000
+"""A group stands above its roots like a parent, behind every real link."""
+MAX_HOPS = 8
+"""After so many keys facts stay where they are, and their verdicts need review."""
+EVERY_ORIGIN = "*"
+DIRECT = ""
+"""The origin of events that a producer wrote to calls.events itself."""
+
+
+class Linked(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="linked", tag_field="control"):
+    """Tells the key `to` that a leg hangs under another leg or group."""
+
+    tenant: str
+    to: str
+    leg_id: str
+    parent: str
+    rank: int
+    at_ms: int
+    hops: int = 0
+
+
+class Facts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="facts", tag_field="control"):
+    """Hands one leg's folded facts to the key `to`. `via`: the keys they went through; `revision`: the last of its row."""
+
+    tenant: str
+    to: str
+    leg: Leg
+    via: tuple[str, ...]
+    revision: int = 0
+
+
+class Watermark(msgspec.Struct, frozen=True, kw_only=True, tag="watermark", tag_field="control"):
+    """No earlier event is expected from this origin (a raw topic's partition)."""
+
+    origin: str
+    at_ms: int
+
+
+Control = Linked | Facts | Watermark
+Item = LegEvent | Control
+
+
+def parent_of(event: LegEvent) -> str | None:
+    """Return the leg that the event names as its cause; a leg that names itself names none."""
+    return None if event.parent_leg_id == event.leg_id else event.parent_leg_id
+
+
+def home_of(event: LegEvent) -> str:
+    """Return the key that an event goes to, without its tenant."""
+    return parent_of(event) or event.group_id or event.leg_id
+
+
+def mirror_of(event: LegEvent) -> Linked | None:
+    """Return what the leg's own key has to know of a link: on its offer, its end, and wherever the evidence is weaker."""
+    parent = parent_of(event)
+    above, rank = (parent, event.link_rank) if parent is not None else (event.group_id, GROUP_RANK)
+    if above is None or above == event.leg_id:
+        return None
+    if event.kind not in ("offered", "ended") and rank == 0:
+        return None
+    return Linked(tenant=event.tenant, to=event.leg_id, leg_id=event.leg_id, parent=above, rank=rank, at_ms=event.at_ms)
+
+
+def state_key(tenant: str, key: str) -> str:
+    """Return the key of a record of calls.events, and of the state behind it."""
+    return f"{tenant}|{key}"

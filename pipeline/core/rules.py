@@ -1,0 +1,394 @@
+"""The decisions, one function a row of the rule table: Case -> Verdict or None (verdicts, section 2).
+
+Here stands how a row decides. Which rows there are, their order and their reasons stand in classify.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+
+from pipeline.core.causes import CAUSE, CUT_SHORT, GENERIC, LOSE_RACE_CLASS, LOSING, NO_CAUSE, SIP, TIMER, cause_class, sip_verdict
+from pipeline.core.hours import is_open
+from pipeline.core.leg import Leg, Visit
+from pipeline.core.model import Result, Role, Verdict
+from pipeline.core.race import Moment, Race, cause_of, deadline_ms, rivals, visit_of, visits
+
+
+class Case:
+    """What the rules ask of one leg, looked up once. `complete` and `now_ms` are the state of stream time."""
+
+    __slots__ = (
+        "answered", "cause", "complete", "end_ms", "is_root", "leg", "now_ms", "others", "picks", "race", "result_class", "rivals",
+        "role",
+    )  # fmt: skip
+
+    def __init__(self, leg: Leg, race: Race, *, complete: bool, now_ms: int, others: Callable[[str], Verdict | None]) -> None:
+        self.leg = leg
+        self.race = race
+        self.complete = complete
+        self.now_ms = now_ms
+        self.others = others  # the verdict of another leg of the call
+        self.role: Role = race.roles[leg.leg_id]
+        self.is_root = leg.leg_id in race.roots
+        self.answered = leg.answered_ms is not None
+        self.end_ms = leg.end.at_ms if leg.end is not None else 0  # asked only after P2 and M
+        self.cause = cause_of(leg, race.legs, race.roles) or ""
+        self.result_class = cause_class(self.cause)
+        self.rivals: list[Moment] = rivals(leg, race.wins, race.policy, own=False) if race.wins else []
+        self.picks: list[Moment] = rivals(leg, race.picks, race.policy, own=True) if race.picks else []
+
+    @property
+    def ended_by(self) -> str | None:
+        """Return who ended the leg, as far as known."""
+        return None if self.leg.end is None else self.leg.end.ended_by
+
+    @property
+    def sip_status(self) -> int | None:
+        """Return the far end's final status."""
+        return None if self.leg.end is None else self.leg.end.sip_status
+
+    @property
+    def is_dialed_customer(self) -> bool:
+        """Tell whether an autodialer dialed this leg's person."""
+        return self.role == "customer" and self.race.context == "autodialer"
+
+
+@lru_cache(maxsize=1024)
+def verdict(result: Result, reason: str, rule: str, *, needs_review: bool = False) -> Verdict:
+    """Return a Verdict; equal ones are one object."""
+    return Verdict(result, reason, rule, needs_review)
+
+
+def _timeout(case: Case, reason: str, rule: str) -> Verdict:
+    narrow = case.race.policy.timeout_only_in_autodialer and case.race.context != "autodialer"
+    return verdict(Result.CANCEL if narrow else Result.TIMEOUT, reason, rule)
+
+
+def _lost(case: Case, rule: str) -> Verdict:
+    return verdict(Result.LOSE_RACE, "picked_up_elsewhere" if case.picks else "lost_race", rule)
+
+
+def _failed_reason(case: Case) -> str:
+    return "no_balance" if case.cause == "CALL_REJECTED" and case.sip_status == 402 else CAUSE[case.cause].reason
+
+
+# Legs that have not ended. P1 and P2 end the search without a verdict: see classify.NO_VERDICT.
+
+
+def is_pseudo(case: Case) -> bool:
+    """P1."""
+    return case.role == "pseudo"
+
+
+def is_open_leg(case: Case) -> bool:
+    """P2."""
+    return case.leg.end is None and case.now_ms < deadline_ms(case.leg, case.race)
+
+
+def m1_connected_to_the_last(case: Case) -> Verdict | None:
+    if case.leg.end is None and case.leg.leg_id in case.race.connected:
+        return verdict(Result.ANSWERED, "no_end_event", "M1", needs_review=True)
+    return None
+
+
+def m2_never_ended(case: Case) -> Verdict | None:
+    return verdict(Result.FAILED, "no_end_event", "M2", needs_review=True) if case.leg.end is None else None
+
+
+# Offered legs.
+
+
+def a1_connected(case: Case) -> Verdict | None:
+    return verdict(Result.ANSWERED, "answered", "A1") if case.leg.leg_id in case.race.connected else None
+
+
+def l0_winner_pending(case: Case) -> Verdict | None:
+    if case.cause in LOSING and not case.complete and not case.rivals and not case.picks:
+        if not case.is_root or case.leg.group_id is not None:
+            return verdict(Result.LOSE_RACE, "winner_pending", "L0")
+    return None
+
+
+def l1_lost(case: Case) -> Verdict | None:
+    said_so = case.cause in LOSE_RACE_CLASS or "loser" in case.leg.flags
+    return _lost(case, "L1") if said_so and (case.rivals or case.picks) else None
+
+
+def l2_winner_unknown(case: Case) -> Verdict | None:
+    if case.cause not in LOSING or case.role == "customer":
+        return None
+    alone = case.is_root and len(case.race.legs) == 1
+    rootless = not case.is_root and case.leg.leg_id in case.race.unseen and not case.race.wins
+    return verdict(Result.LOSE_RACE, "winner_unknown", "L2") if alone or rootless else None
+
+
+def l3_no_winner(case: Case) -> Verdict | None:
+    return verdict(Result.CANCEL, "no_winner", "L3") if case.cause in LOSING else None
+
+
+def a2_root_answered(case: Case) -> Verdict | None:
+    if not (case.answered and case.is_root):
+        return None
+    if case.role == "agent" and _customer_never_answered(case):
+        return c5_as_the_customers_line(case)
+    waited_in_vain = case.is_dialed_customer and not case.race.wins
+    return verdict(Result.ANSWERED, "answered_no_agent" if waited_in_vain else "answered", "A2")
+
+
+def _customer_never_answered(case: Case) -> bool:
+    race = case.race
+    customers = [leg for leg_id, leg in race.legs.items() if race.roles[leg_id] == "customer" and leg is not case.leg]
+    return any(leg.end for leg in customers) and all(leg.answered_ms is None for leg in customers)
+
+
+def l4_answered_too_late(case: Case) -> Verdict | None:
+    if case.answered and any(case.end_ms >= win.at_ms - case.race.policy.same_moment_ms for win in case.rivals):
+        return verdict(Result.LOSE_RACE, "answered_too_late", "L4")
+    return None
+
+
+def l5_cut_short(case: Case) -> Verdict | None:
+    cut = case.cause in CUT_SHORT or (case.cause == "PROGRESS_TIMEOUT" and case.leg.rang_ms is not None)
+    if not cut or case.ended_by in ("far_refused", "far_hung_up"):
+        return None
+    moments = [win.at_ms for win in case.rivals + case.picks] + [win.bridge_ms for win in case.rivals if win.bridge_ms is not None]
+    policy = case.race.policy
+    if any(at_ms - policy.same_moment_ms <= case.end_ms <= at_ms + policy.race_window_ms for at_ms in moments):
+        return _lost(case, "L5")
+    return None
+
+
+def f0_announced(case: Case) -> Verdict | None:
+    for flag in ("no_balance", "bad_number"):
+        if flag in case.leg.flags:
+            return verdict(Result.FAILED, flag, "F0")
+    return None
+
+
+def b1_blocked(case: Case) -> Verdict | None:
+    return verdict(Result.BUSY, "blocked", "B1") if "blocked" in case.leg.flags else None
+
+
+def n1_not_confirmed(case: Case) -> Verdict | None:
+    return _timeout(case, "not_confirmed", "N1") if case.answered and case.cause in TIMER else None
+
+
+def n3_answered_but_failed(case: Case) -> Verdict | None:
+    if case.answered and case.result_class is Result.FAILED:
+        return verdict(Result.FAILED, _failed_reason(case), "N3")
+    return None
+
+
+def n2_not_connected(case: Case) -> Verdict | None:
+    if not case.answered:
+        return None
+    return verdict(Result.CANCEL, "caller_left_at_answer" if case.cause == "ORIGINATOR_CANCEL" else "not_connected", "N2")
+
+
+def a4_presumed_answered(case: Case) -> Verdict | None:
+    leg = case.leg
+    silent = "answers" in leg.silences and not leg.flags and not leg.visits and len(case.race.legs) == 1
+    if silent and case.cause == "NORMAL_CLEARING" and case.ended_by != "far_refused":
+        return verdict(Result.ANSWERED, "presumed_answered", "A4", needs_review=True)
+    return None
+
+
+def t1_ring_limit(case: Case) -> Verdict | None:
+    leg = case.leg
+    if case.race.context != "autodialer" or leg.ring_limit_ms is None or leg.offered_ms is None or case.ended_by != "platform":
+        return None
+    lasted_ms = case.end_ms - leg.offered_ms
+    if lasted_ms < leg.ring_limit_ms - case.race.policy.ring_limit_tolerance_ms or case.cause == "RECOVERY_ON_TIMER_EXPIRE":
+        return None
+    return verdict(Result.TIMEOUT, "dialer_ring_limit" if case.role == "customer" else "ring_timeout", "T1")
+
+
+def s1_sip_status(case: Case) -> Verdict | None:
+    status = case.sip_status
+    if case.ended_by != "far_refused" or status is None:
+        return None
+    if case.cause not in GENERIC and (case.cause in CAUSE or status not in SIP):
+        return None
+    decided = sip_verdict(status)
+    if decided is None:
+        return None
+    result, reason = decided
+    return _timeout(case, reason, "S1") if result is Result.TIMEOUT else verdict(result, reason, "S1")
+
+
+def b1_declined(case: Case) -> Verdict | None:
+    if case.cause == "CALL_REJECTED" and case.sip_status in (603, 607):
+        return verdict(Result.BUSY, "declined" if case.sip_status == 603 else "blocked", "B1")
+    return None
+
+
+def x2_word_forgotten(case: Case) -> Verdict | None:
+    tolerance = case.race.policy.same_moment_ms
+    if case.cause in NO_CAUSE and any(abs(case.end_ms - at_ms) <= tolerance for at_ms in case.race.caller_ends):
+        return verdict(Result.CANCEL, "caller_cancelled", "X2")
+    return None
+
+
+def u1_unknown(case: Case) -> Verdict | None:
+    return verdict(Result.FAILED, "unknown_cause", "U1", needs_review=True) if case.result_class is None else None
+
+
+def b2_busy(case: Case) -> Verdict | None:
+    if case.result_class is not Result.BUSY:
+        return None
+    reason = CAUSE[case.cause].reason
+    return verdict(Result.BUSY, "busy_detected" if reason == "busy" and case.ended_by == "platform" else reason, "B2")
+
+
+def t2_timer(case: Case) -> Verdict | None:
+    if case.result_class is not Result.TIMEOUT:
+        return None
+    reason = CAUSE[case.cause].reason
+    if reason == "ring_timeout":
+        if case.role != "caller" and case.leg.rang_ms is None and "ringing" not in case.leg.silences:
+            reason = "never_rang"
+        elif case.is_dialed_customer and case.ended_by != "far_refused":
+            reason = "dialer_ring_limit"
+    return _timeout(case, reason, "T2")
+
+
+def x2_cancelled(case: Case) -> Verdict | None:
+    if case.result_class is not Result.CANCEL:
+        return None
+    return verdict(Result.CANCEL, _cancel_reason(case), "X2")
+
+
+def _cancel_reason(case: Case) -> str:
+    if case.ended_by == "far_refused" and case.cause == "ORIGINATOR_CANCEL":
+        return "far_end_cancelled"
+    if case.ended_by == "platform" and case.cause in ("ORIGINATOR_CANCEL", "NORMAL_CLEARING"):
+        if case.is_dialed_customer and case.leg.ring_limit_ms is None:
+            return "dialer_cancelled"
+        if case.role == "agent" and (found := visit_of(case.leg, case.race.legs)) and found[2].exit not in (None, "abandoned"):
+            return str(found[2].exit)
+    return CAUSE[case.cause].reason
+
+
+def f1_failed(case: Case) -> Verdict | None:
+    return verdict(Result.FAILED, _failed_reason(case), "F1") if case.result_class is Result.FAILED else None
+
+
+# Callers.
+
+
+def a3_reached(case: Case) -> Verdict | None:
+    if case.leg.leg_id in case.race.connected or case.race.wins:
+        return verdict(Result.ANSWERED, "connected", "A3")
+    return None
+
+
+def c1_after_hours(case: Case) -> Verdict | None:
+    return verdict(Result.CANCEL, "after_hours", "C1") if "after_hours" in case.leg.flags or _entered_closed_queue(case) else None
+
+
+def _entered_closed_queue(case: Case) -> bool:
+    policy, leg = case.race.policy, case.leg
+    if not policy.hours:
+        return False
+    entered = visits([leg])
+    queue = entered[0][3].queue if entered else leg.queue or policy.queue_of_number.get(leg.dialed or "")
+    at_ms = entered[0][0] if entered else leg.offered_ms
+    hours = policy.hours.get(queue or "")
+    return hours is not None and at_ms is not None and not is_open(hours, at_ms)
+
+
+def c5_as_the_customers_line(case: Case) -> Verdict | None:
+    """Judge as the last offered leg that ended, or as the strongest of those that overlapped it in time."""
+    ended = [leg for leg in offers(case) if leg.end is not None and not _is_agents_own(leg, case.race)]
+    if not ended:
+        return None
+    last = max(ended, key=lambda leg: (leg.ended_ms, leg.leg_id))
+    overlapped = [leg for leg in ended if leg is last or _overlap(leg, last)]
+    judged = [found for leg in overlapped if (found := case.others(leg.leg_id)) is not None]
+    lasts = case.others(last.leg_id)
+    strongest = min(judged, key=lambda found: (STRENGTH[found.result], found is not lasts), default=None)
+    if strongest is None:
+        return None
+    reason = "agent_gave_up" if strongest.result is Result.CANCEL else strongest.reason
+    return verdict(strongest.result, reason, "C5", needs_review=strongest.needs_review)
+
+
+def _is_agents_own(leg: Leg, race: Race) -> bool:
+    return leg.leg_id in race.roots and race.roles[leg.leg_id] == "agent"
+
+
+def offers(case: Case) -> list[Leg]:
+    """Return the offered legs of the call other than this one."""
+    roles = case.race.roles
+    return [leg for leg_id, leg in case.race.legs.items() if leg is not case.leg and roles[leg_id] in ("agent", "customer") and leg.is_real]
+
+
+def _overlap(leg: Leg, last: Leg) -> bool:
+    starts_ms, ends_ms = _span(leg)
+    last_starts_ms, last_ends_ms = _span(last)
+    return starts_ms < last_ends_ms and last_starts_ms < ends_ms
+
+
+def _span(leg: Leg) -> tuple[int, int]:
+    assert leg.end is not None  # only ended legs are compared
+    return (leg.end.at_ms if leg.offered_ms is None else leg.offered_ms), leg.end.at_ms
+
+
+STRENGTH: dict[Result, int] = {
+    result: strength
+    for strength, result in enumerate(
+        (Result.ANSWERED, Result.TIMEOUT, Result.BUSY, Result.CANCEL, Result.LOSE_RACE, Result.FAILED)
+    )
+}
+"""Of several results the least of these counts (verdicts, section 4)."""
+
+
+def c2_left_the_queue(case: Case) -> Verdict | None:
+    reason = _queue_exit(case.leg)
+    return verdict(Result.CANCEL, reason, "C2") if reason is not None else None
+
+
+def _queue_exit(leg: Leg) -> str | None:
+    made: list[tuple[int, str, Leg, Visit]] = visits([leg]) if leg.visits else []
+    return made[-1][3].exit if made else None
+
+
+def c3_abandoned(case: Case) -> Verdict | None:
+    if case.ended_by == "far_hung_up" or case.cause == "ORIGINATOR_CANCEL":
+        return verdict(Result.CANCEL, "abandoned", "C3")
+    return None
+
+
+def c4_voicemail(case: Case) -> Verdict | None:
+    race, leg = case.race, case.leg
+    to_machine = any(peer in race.machines for peer in leg.bridges) or any(leg.leg_id in race.legs[one].bridges for one in race.machines)
+    return verdict(Result.CANCEL, "voicemail", "C4") if "voicemail" in leg.flags or to_machine else None
+
+
+def c7b_own_line_died(case: Case) -> Verdict | None:
+    offers = offers(case)
+    if case.ended_by == "far_hung_up" or case.result_class is not Result.FAILED or not offers:
+        return None
+    if any(cause_of(leg, case.race.legs, case.race.roles) == case.cause for leg in offers):
+        return None
+    return verdict(Result.FAILED, _failed_reason(case), "C7b")
+
+
+def c6_all_alike(case: Case) -> Verdict | None:
+    results = {found.result for leg in offers(case) if leg.end is not None and (found := case.others(leg.leg_id)) is not None}
+    if results == {Result.FAILED} or (results == {Result.BUSY} and case.race.context == "inbound_direct"):
+        return verdict(results.pop(), "all_offers_alike", "C6")
+    return None
+
+
+def c7_nothing_offered(case: Case) -> Verdict | None:
+    if offers(case):
+        return None
+    if case.result_class is None:
+        return verdict(Result.FAILED, "unknown_cause", "C7", needs_review=True)
+    return verdict(Result.FAILED, _failed_reason(case), "C7") if case.result_class is Result.FAILED else None
+
+
+def c8_not_answered(_case: Case) -> Verdict | None:
+    return verdict(Result.CANCEL, "not_answered", "C8")

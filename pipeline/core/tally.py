@@ -1,0 +1,147 @@
+"""Tallies: a sum of contributions (verdicts, section 7).
+
+A call is a set of units: one for each offered leg, one for each queue visit (without a visit: one for the call). A unit stands
+in one column of one window of one queue. When a unit changes, its old contribution is subtracted and its new one added: a
+correction, a late fact and a leg that moves away are the same thing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import msgspec
+
+from pipeline.core.leg import Leg, Visit
+from pipeline.core.measures import caller_queue, first_offer, queue_of, ring_ms, talk_ms, wait_ms
+from pipeline.core.model import Counts, Result, Verdict
+from pipeline.core.race import Race, visit_of, visits
+from pipeline.core.window import window_of
+
+NO_QUEUE = "(none)"
+COLUMNS: tuple[str, ...] = Counts.__struct_fields__
+_COLUMN = {name: index for index, name in enumerate(COLUMNS)}
+_WORDS = {
+    Result.ANSWERED: "answered", Result.LOSE_RACE: "lose_race", Result.BUSY: "busy", Result.CANCEL: "cancel",
+    Result.FAILED: "failed", Result.TIMEOUT: "timeout", None: "pending",
+}  # fmt: skip
+_LEG_COLUMN = {result: _COLUMN[f"legs_{word}"] for result, word in _WORDS.items()}
+_CALL_COLUMN = {result: _COLUMN[f"calls_{word}"] for result, word in _WORDS.items()}
+_LEGS, _RING, _TALK = _COLUMN["legs_offered"], _COLUMN["legs_ring_ms"], _COLUMN["legs_talk_ms"]
+_CALLS, _WAIT = _COLUMN["calls_offered"], _COLUMN["calls_wait_ms"]
+
+
+class Unit(msgspec.Struct, frozen=True, gc=False):
+    """One thing that is counted once: where, when, and in which columns by how much."""
+
+    queue: str
+    at_ms: int
+    counts: tuple[tuple[int, int], ...]
+
+
+Units = Mapping[str, Unit]
+
+
+def units_of(race: Race, verdicts: Mapping[str, Verdict], call_result: Result | None) -> dict[str, Unit]:
+    """Return everything that a call counts for, by an id that stays with the thing counted."""
+    units = {
+        leg_id: _leg_unit(leg, race, verdicts.get(leg_id))
+        for leg_id, leg in race.legs.items()
+        if leg.is_real and race.roles[leg_id] in ("agent", "customer")
+    }
+    made = [row for row in visits(race.legs.values()) if row[2].is_real and race.roles[row[2].leg_id] != "pseudo"] if race.has_visits else []
+    if made:
+        winners = _visits_won(race)
+        for joined_ms, visit_id, owner, visit in made:
+            units[f"{owner.leg_id}\0{visit_id}"] = _visit_unit(joined_ms, visit, owner, winners.get((owner.leg_id, visit_id)), verdicts)
+    else:
+        units |= _call_unit(race, call_result)
+    return units
+
+
+def _leg_unit(leg: Leg, race: Race, verdict: Verdict | None) -> Unit:
+    counts = [(_LEGS, 1), (_LEG_COLUMN[verdict.result if verdict is not None else None], 1)]
+    rang_ms, talked_ms = ring_ms(leg), talk_ms(leg, race.legs)
+    if rang_ms:
+        counts.append((_RING, rang_ms))
+    if talked_ms:
+        counts.append((_TALK, talked_ms))
+    return Unit(queue_of(leg, race) or NO_QUEUE, leg.offered_ms or 0, tuple(counts))
+
+
+def _visits_won(race: Race) -> dict[tuple[str, str], int]:
+    """Return (caller's leg, visit) -> the earliest win in it: by a leg offered during it, or by a pick-up of its caller."""
+    won: dict[tuple[str, str], int] = {}
+    for win in race.wins:
+        leg = race.legs[win.leg_id]
+        if race.roles[win.leg_id] == "caller":
+            during = [
+                visit_id
+                for joined_ms, visit_id, _, visit in visits([leg])
+                if joined_ms <= win.at_ms and (visit.left_ms is None or visit.left_ms >= win.at_ms)
+            ]
+            key = (leg.leg_id, during[-1]) if during else None
+        else:
+            found = visit_of(leg, race.legs)
+            key = (found[1].leg_id, found[0]) if found else None
+        if key is not None:
+            won.setdefault(key, win.at_ms)
+    return won
+
+
+def _visit_unit(joined_ms: int, visit: Visit, owner: Leg, won_ms: int | None, verdicts: Mapping[str, Verdict]) -> Unit:
+    over_ms = won_ms if won_ms is not None else visit.left_ms if visit.left_ms is not None else owner.ended_ms
+    result = None
+    if won_ms is not None:
+        result = Result.ANSWERED
+    elif over_ms is not None or owner.leg_id in verdicts:
+        result = Result.CANCEL
+    waited_ms = max(0, over_ms - joined_ms) if over_ms is not None else 0
+    return Unit(visit.queue or NO_QUEUE, joined_ms, _call_counts(result, waited_ms))
+
+
+def _call_counts(result: Result | None, waited_ms: int) -> tuple[tuple[int, int], ...]:
+    counts = ((_CALLS, 1), (_CALL_COLUMN[result], 1))
+    return (*counts, (_WAIT, waited_ms)) if waited_ms and result is not None else counts
+
+
+def _call_unit(race: Race, result: Result | None) -> dict[str, Unit]:
+    real = [leg.offered_ms for leg_id, leg in race.legs.items() if leg.is_real and race.roles[leg_id] != "pseudo" and leg.offered_ms is not None]
+    if not real:
+        return {}
+    first = first_offer(race)
+    queue = (queue_of(first, race) if first is not None else None) or caller_queue(race) or NO_QUEUE
+    return {"\0": Unit(queue, min(real), _call_counts(result, wait_ms(race) or 0))}
+
+
+class Slot(msgspec.Struct, array_like=True):
+    """The absolute counts of one window of one queue, as far as one input partition knows. `counts` follows COLUMNS."""
+
+    revision: int
+    counts: list[int]
+
+
+SlotKey = tuple[str, str, int, int]
+"""(tenant, queue, window size ms, window start ms)"""
+
+
+def changed_counts(before: Units, after: Units, sizes_ms: tuple[int, ...]) -> dict[tuple[str, int, int], list[int]]:
+    """Return (queue, size, start) -> by how much each column changes when one set of units takes the place of another."""
+    changes: dict[tuple[str, int, int], list[int]] = {}
+    for unit, sign in _replaced(before, after):
+        for size_ms in sizes_ms:
+            key = (unit.queue, size_ms, window_of(unit.at_ms, size_ms=size_ms).start_ms)
+            change = changes.get(key)
+            if change is None:
+                change = changes[key] = [0] * len(COLUMNS)
+            for column, count in unit.counts:
+                change[column] += sign * count
+    return {key: change for key, change in changes.items() if any(change)}
+
+
+def _replaced(before: Units, after: Units) -> Iterator[tuple[Unit, int]]:
+    for unit_id, unit in before.items():
+        if after.get(unit_id) != unit:
+            yield unit, -1
+    for unit_id, unit in after.items():
+        if before.get(unit_id) != unit:
+            yield unit, +1
