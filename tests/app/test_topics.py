@@ -31,12 +31,13 @@ calls.late                       delete
 calls.dead-letters               delete
 callverdict-assemble-changelog   compact
 callverdict-tally-changelog      compact
-""".split()
+"""
 
 
 def test_the_declared_topics_and_what_becomes_of_old_records() -> None:
     declared = topics(settings())
-    assert [word for topic in declared for word in (topic.name, topic.configs["cleanup.policy"])] == EXPECTED
+    lines = [line.split() for line in EXPECTED.strip().splitlines()]
+    assert [[topic.name, topic.configs["cleanup.policy"]] for topic in declared] == lines
 
 
 def test_every_role_has_one_row_and_inputs_have_none() -> None:
