@@ -15,7 +15,7 @@ from pipeline.workbench.kafka import wait_ready
 
 IMAGE = "apache/kafka:4.3.1"
 LOOPBACK = "127.0.0.1"
-START_SCRIPT = "/tmp/callverdict-start.sh"
+START_SCRIPT = "/opt/kafka/callverdict-start.sh"  # a folder that both the image has and its user may read
 ENVIRONMENT = {
     "CLUSTER_ID": "MkU3OEVBNTcwNTJENDM2Qg",
     "KAFKA_NODE_ID": "1",
