@@ -1,0 +1,155 @@
+"""The Faust application around the engine, and the process that runs it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import faust
+import uvloop
+from faust.transport import drivers
+from mode import Service
+
+from pipeline.engine.driver import SCHEME, ChunkScheduler, Transport
+from pipeline.engine.ending import Exit, end_process, log
+from pipeline.engine.engine import Engine
+from pipeline.engine.observer import Fault, Observer, SilentObserver, no_fault
+from pipeline.engine.quiet import limit_floods
+from pipeline.engine.settings import EngineSettings
+from pipeline.engine.step import Stage
+from pipeline.engine.survey import partition_counts, patiently
+from pipeline.engine.web import Route, Web
+
+STREAM_CHUNKS = 64
+LEAVE_S = 8.0  # after the partitions are closed nothing is in flight: leaving the group politely may take so long
+
+drivers.TRANSPORTS.aliases[SCHEME] = f"{Transport.__module__}:{Transport.__qualname__}"
+
+
+class App(faust.App):
+    """A Faust app that knows its engine and keeps nothing on disk."""
+
+    engine: Engine
+
+    def _create_directories(self) -> None:
+        """No table, no directory."""
+
+
+def build(settings: EngineSettings, stages: Sequence[Stage], observer: Observer | None = None, *, fault: Fault = no_fault) -> App:
+    """One Faust app with one agent per stage. `app.engine` has `status()` and `ready()`. Raises ValueError for impossible stages."""
+    engine = Engine(settings, stages, observer or SilentObserver(), fault)
+    scheduler = type("Scheduler", (ChunkScheduler,), {"chunk_records": settings.chunk_records})
+    app = App(
+        settings.app_id,
+        broker=";".join(f"{SCHEME}://{server}" for server in settings.bootstrap.split(",")),
+        key_serializer="raw",
+        value_serializer="raw",
+        store="memory://",
+        datadir=Path(tempfile.gettempdir()),
+        autodiscover=False,
+        web_enabled=False,
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        table_standby_replicas=0,
+        stream_buffer_maxsize=STREAM_CHUNKS,
+        broker_session_timeout=settings.session_timeout_s,
+        ConsumerScheduler=scheduler,
+    )
+    app.engine = engine
+    for stage in stages:
+        _add_agent(app, stage)
+    app.on_before_shutdown.connect(_close_before_shutdown, weak=False)
+    return app
+
+
+def _add_agent(app: App, stage: Stage) -> None:
+    topic = app.topic(*stage.topics, acks=False, key_serializer="raw", value_serializer="raw")
+
+    @app.agent(topic, name=stage.name)
+    async def pass_on(stream: Any) -> None:
+        async for chunk in stream:
+            app.engine.hand_over(chunk)
+
+
+async def _close_before_shutdown(app: App, **_: Any) -> None:
+    await app.engine.close()
+
+
+class Preflight(Service):
+    """Before Faust joins the group: the broker answers, and the topics are there with the partitions that the stages need."""
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__()
+        self._engine = engine
+
+    async def on_start(self) -> None:
+        stages = list(self._engine.stages.values())
+        topics = [topic for stage in stages for topic in stage.all_topics]
+        counts = await patiently(lambda: partition_counts(self._engine.settings, topics), what="the broker", patience_s=None)
+        if problems := setup_problems(stages, counts):
+            end_process(Exit.SETUP, "setup.refused", problems=problems)
+
+
+def setup_problems(stages: Sequence[Stage], counts: Mapping[str, int]) -> list[str]:
+    """What keeps the stages from running on these topics, one sentence each; `counts` has the topics that exist."""
+    missing = sorted({topic for stage in stages for topic in stage.all_topics} - counts.keys())
+    problems = [f"topic {topic} does not exist: create it before the worker starts" for topic in missing]
+    for stage in stages:
+        topic, changelog = stage.topics[0], stage.changelog
+        if changelog is not None and changelog in counts and topic in counts and counts[topic] != counts[changelog]:
+            problems.append(
+                f"topic {topic} has {counts[topic]} partitions and its changelog {changelog} has {counts[changelog]}: they must be equal; "
+                "create new topics with the number you want and replay the input into them under a new app id"
+            )
+    return problems
+
+
+class Worker(faust.Worker):
+    """Faust's worker with our logging left alone and an end that does not take long."""
+
+    def __init__(self, app: App, *services: Service) -> None:
+        super().__init__(app, *services, quiet=True, override_logging=False, redirect_stdouts=False)
+        self.spinner = None
+
+    def _schedule_shutdown(self, signal: Any) -> None:
+        _end_soon(self.app)
+        super()._schedule_shutdown(signal)
+
+
+def _end_soon(app: App) -> None:
+    """Faust's own ending may wait long for an absent broker. Nothing is in flight once the partitions are closed."""
+    timer = threading.Timer(LEAVE_S, lambda: end_process(Exit.CLEAN, "shutdown.cut_short", open_partitions=len(app.engine.status())))
+    timer.daemon = True
+    timer.start()
+
+
+def run(app: App, routes: Mapping[str, Route] | None = None) -> int:
+    """Run the worker in this process until SIGTERM or SIGINT (0) or a crash (1). Does not return from bad setup (2) or a halt (3).
+
+    `routes` maps paths to aiohttp handlers, served on the settings' web port, if there is one.
+    """
+    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+    asyncio.set_event_loop(asyncio.new_event_loop())
+    limit_floods()
+    services: list[Service] = []
+    settings = app.engine.settings
+    if settings.web_port is not None:
+        services.append(Web(settings.web_host, settings.web_port, routes or {}))
+    services.append(Preflight(app.engine))
+    log.info("worker.started", app_id=settings.app_id, pid=os.getpid())
+    code = _exit_code(Worker(app, *services))
+    log.info("worker.ended", exit_code=code)
+    return code
+
+
+def _exit_code(worker: Worker) -> int:
+    try:
+        worker.execute_from_commandline()
+    except SystemExit as ending:
+        return ending.code if isinstance(ending.code, int) else int(Exit.CRASH)
+    return int(Exit.CLEAN)
