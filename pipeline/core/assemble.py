@@ -22,7 +22,7 @@ from pipeline.core.model import CallRow, LateReason, LateRow, LegEvent, LegRow, 
 from pipeline.core.race import Race, complete_ms, deadline_ms, read
 from pipeline.core.routing import DIRECT, EVERY_ORIGIN, Facts, Item, Linked, Watermark, home_of, state_key
 from pipeline.core.rows import call_row, leg_row, withdrawn_call, withdrawn_leg
-from pipeline.core.tally import COLUMNS, Slot, SlotKey, Units, changed_counts, units_of
+from pipeline.core.tally import COLUMNS, Slot, SlotKey, Units, changed_counts, gone_ms, is_pending, units_of
 
 NEVER_MS = -1
 
@@ -49,15 +49,16 @@ class Assembly(msgspec.Struct):
     agenda: list[tuple[int, int, str]] = []  # heap of (due_ms, 0 call | 1 closed | 2 slot, key)
     dirty: dict[str, Call] = {}
     touched: dict[str, None] = {}  # keys of calls and closed calls, changed since the last drain
-    touched_slots: dict[SlotKey, None] = {}
+    touched_slots: dict[SlotKey, Slot] = {}  # with the last value, also of those that are gone
     clock_moved: bool = False
 
 
 class Drained(msgspec.Struct):
-    """What changed since the last drain. None stands for: gone."""
+    """What changed since the last drain. None stands for: gone. `partials` are the last counts, also of slots that are gone."""
 
     homes: dict[str, Call | Closed | None]
     slots: dict[SlotKey, Slot | None]
+    partials: dict[SlotKey, Slot]
     clock_moved: bool
 
 
@@ -78,7 +79,7 @@ def drain(state: Assembly) -> Drained:
     """Return what changed since the last call and forget that it did."""
     homes = {key: state.calls.get(key) or state.closed.get(key) for key in state.touched}
     slots = {key: state.slots.get(key) for key in state.touched_slots}
-    drained = Drained(homes, slots, state.clock_moved)
+    drained = Drained(homes, slots, state.touched_slots, state.clock_moved)
     state.touched, state.touched_slots, state.clock_moved = {}, {}, False
     return drained
 
@@ -98,7 +99,7 @@ def restored(state: Assembly, policy: Policy) -> None:
     state.dirty = {key: call for key, call in sorted(state.calls.items()) if call.is_dirty}
     agenda = [(call.due_ms, 0, key) for key, call in state.calls.items() if call.due_ms is not None]
     agenda += [(closed.until_ms, 1, key) for key, closed in state.closed.items()]
-    agenda += [(_slot_until_ms(slot, policy), 2, _slot_text(slot)) for slot in state.slots]
+    agenda += [(gone_ms(slot, policy), 2, _slot_text(slot)) for slot in state.slots]
     heapq.heapify(agenda)
     state.agenda = agenda
 
@@ -224,7 +225,7 @@ def _work_off(state: Assembly, until_ms: int, policy: Policy, out: list[Output])
                 del state.closed[key]
                 state.touched[key] = None
         else:
-            _drop_slot(state, key)
+            _drop_slot(state, key, policy)
     state.now_ms = max(state.now_ms, until_ms)
 
 
@@ -369,7 +370,7 @@ def _count(state: Assembly, call: Call, units: Units, policy: Policy, out: list[
         return
     for (queue, size_ms, start_ms), change in changed_counts(call.units, units, policy.window_sizes_ms).items():
         key: SlotKey = (call.tenant, queue, size_ms, start_ms)
-        if _slot_until_ms(key, policy) <= state.now_ms:
+        if key not in state.slots and gone_ms(key, policy) <= state.now_ms:
             out.append(_late_change(state, call, key, change))
         else:
             _add(state, key, change, policy)
@@ -380,10 +381,10 @@ def _add(state: Assembly, key: SlotKey, change: Iterable[int], policy: Policy) -
     slot = state.slots.get(key)
     if slot is None:
         slot = state.slots[key] = Slot(0, [0] * len(COLUMNS))
-        heapq.heappush(state.agenda, (_slot_until_ms(key, policy), 2, _slot_text(key)))
+        heapq.heappush(state.agenda, (gone_ms(key, policy), 2, _slot_text(key)))
     slot.revision += 1
     slot.counts = [count + by for count, by in zip(slot.counts, change, strict=True)]
-    state.touched_slots[key] = None
+    state.touched_slots[key] = slot
 
 
 def _late_change(state: Assembly, call: Call, key: SlotKey, change: list[int]) -> LateRow:
@@ -399,16 +400,16 @@ def _late_change(state: Assembly, call: Call, key: SlotKey, change: list[int]) -
     )
 
 
-def _slot_until_ms(key: SlotKey, policy: Policy) -> int:
-    return key[3] + key[2] + policy.grace_ms + policy.tally_retention_ms
-
-
 def _slot_text(key: SlotKey) -> str:
     return msgspec.json.encode(key).decode()
 
 
-def _drop_slot(state: Assembly, text: str) -> None:
+def _drop_slot(state: Assembly, text: str, policy: Policy) -> None:
     tenant, queue, size_ms, start_ms = msgspec.json.decode(text, type=SlotKey)
     key = (tenant, queue, size_ms, start_ms)
-    if state.slots.pop(key, None) is not None:
-        state.touched_slots[key] = None
+    slot = state.slots.get(key)
+    if slot is not None and is_pending(slot.counts):
+        heapq.heappush(state.agenda, (state.now_ms + policy.tally_retention_ms, 2, text))
+    elif slot is not None:
+        del state.slots[key]
+        state.touched_slots[key] = slot

@@ -17,6 +17,7 @@ MOST_TIMES = 64
 """How many bridges, and how many holds, a leg remembers: the earliest."""
 NO_LINK_RANK = 1_000
 _ENDED_BY_ORDER: dict[str | None, int] = {"far_hung_up": 0, "far_refused": 1, "platform": 2, None: 3}
+_VISITS = frozenset({"queue_joined", "queue_left"})  # their queue is the visit's, not the leg's
 _FRAGMENTS = frozenset({"bridged", "unbridged", "noted"})
 
 
@@ -152,7 +153,7 @@ def _fold_hints(leg: Leg, event: LegEvent) -> bool:
         leg.role, changed = _ROLE_INDEX[event.role], True
     if event.context is not None and _CONTEXT_INDEX[event.context] < leg.context:
         leg.context, changed = _CONTEXT_INDEX[event.context], True
-    if event.queue is not None and (leg.queue is None or event.queue < leg.queue):
+    if event.queue is not None and (leg.queue is None or event.queue < leg.queue) and event.kind not in _VISITS:
         leg.queue, changed = event.queue, True
     if event.agent is not None and (leg.agent is None or event.agent < leg.agent):
         leg.agent, changed = event.agent, True
@@ -166,7 +167,7 @@ def _fold_hints(leg: Leg, event: LegEvent) -> bool:
         leg.flags, changed = leg.flags.union(event.flags), True
     if event.cannot_report and not leg.silences.issuperset(event.cannot_report):
         leg.silences, changed = leg.silences.union(event.cannot_report), True
-    if event.queue_exit is not None and event.kind not in ("queue_joined", "queue_left"):
+    if event.queue_exit is not None and event.kind not in _VISITS:
         changed |= _merge_visit(leg, event.visit_id or "", Visit(event.queue, event.joined_ms, None, event.queue_exit))
     return changed
 

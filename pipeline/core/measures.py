@@ -91,11 +91,22 @@ def first_offer(race: Race) -> Leg | None:
 
 
 def wait_ms(race: Race) -> int | None:
-    """Return how long the root caller waited: from the first queue entry (else the offer) to the win (else the end)."""
+    """Return how long the call waited: from its caller's first queue entry (else the first offer) to the win (else the caller's end)."""
     caller = root_caller(race)
-    if caller is None or caller.offered_ms is None:
-        return None
-    entered = visits([caller])
-    starts_ms = entered[0][0] if entered else caller.offered_ms
-    ends_ms = race.wins[0].at_ms if race.wins else caller.ended_ms
-    return None if ends_ms is None else max(0, ends_ms - starts_ms)
+    entered = visits([caller]) if caller is not None else []
+    if entered:
+        starts_ms: int | None = entered[0][0]
+    else:
+        starts_ms = caller.offered_ms if caller is not None else started_ms(race)
+    ends_ms = race.wins[0].at_ms if race.wins else caller.ended_ms if caller is not None else None
+    return None if starts_ms is None or ends_ms is None else max(0, ends_ms - starts_ms)
+
+
+def started_ms(race: Race) -> int | None:
+    """Return the earliest offer among the legs that count."""
+    offers = [
+        leg.offered_ms
+        for leg_id, leg in race.legs.items()
+        if leg.is_real and race.roles[leg_id] != "pseudo" and leg.offered_ms is not None
+    ]
+    return min(offers, default=None)

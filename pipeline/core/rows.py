@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from pipeline.core.classify import CallVerdict
 from pipeline.core.leg import Leg
-from pipeline.core.measures import call_queue, hold_ms, queue_of, ring_ms, talk_ms, wait_ms
+from pipeline.core.measures import call_queue, hold_ms, queue_of, ring_ms, started_ms, talk_ms, wait_ms
 from pipeline.core.model import CallRow, LegRow, Result, Verdict
 from pipeline.core.race import Race
 
@@ -69,7 +69,7 @@ def call_row(tenant: str, race: Race, verdicts: Mapping[str, Verdict], spoken: C
     offered = [leg_id for leg_id, leg in race.legs.items() if leg.is_real and race.roles[leg_id] in ("agent", "customer")]
     results = [verdicts[leg_id].result if leg_id in verdicts else None for leg_id in offered]
     talks = [talk_ms(race.legs[leg_id], race.legs) for leg_id in offered]
-    real = [leg for leg in race.legs.values() if leg.is_real]
+    real = [leg for leg_id, leg in race.legs.items() if leg.is_real and race.roles[leg_id] != "pseudo"]
     return CallRow(
         tenant=tenant,
         call_id=race.call_id,
@@ -84,7 +84,7 @@ def call_row(tenant: str, race: Race, verdicts: Mapping[str, Verdict], spoken: C
         queue=call_queue(race),
         winner_leg_id=winner.leg_id if winner else None,
         agent=race.legs[winner.leg_id].agent if winner else None,
-        started_ms=min((leg.offered_ms for leg in real if leg.offered_ms is not None), default=None),
+        started_ms=started_ms(race),
         answered_ms=winner.at_ms if winner else None,
         ended_ms=max((leg.end.at_ms for leg in real if leg.end is not None), default=None),
         wait_ms=wait_ms(race),

@@ -238,7 +238,8 @@ def b2_busy(case: Case) -> Verdict | None:
     if case.result_class is not Result.BUSY:
         return None
     reason = CAUSE[case.cause].reason
-    return verdict(Result.BUSY, "busy_detected" if reason == "busy" and case.ended_by == "platform" else reason, "B2")
+    heard = reason == "busy" and case.ended_by == "platform" and case.role != "caller"
+    return verdict(Result.BUSY, "busy_detected" if heard else reason, "B2")
 
 
 def t2_timer(case: Case) -> Verdict | None:
@@ -367,10 +368,10 @@ def c4_voicemail(case: Case) -> Verdict | None:
 
 
 def c7b_own_line_died(case: Case) -> Verdict | None:
-    offers = offers(case)
-    if case.ended_by == "far_hung_up" or case.result_class is not Result.FAILED or not offers:
+    offered = offers(case)
+    if case.ended_by == "far_hung_up" or case.result_class is not Result.FAILED or not offered:
         return None
-    if any(cause_of(leg, case.race.legs, case.race.roles) == case.cause for leg in offers):
+    if any(cause_of(leg, case.race.legs, case.race.roles) == case.cause for leg in offered):
         return None
     return verdict(Result.FAILED, _failed_reason(case), "C7b")
 

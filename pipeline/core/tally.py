@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping
 import msgspec
 
 from pipeline.core.leg import Leg, Visit
-from pipeline.core.measures import caller_queue, first_offer, queue_of, ring_ms, talk_ms, wait_ms
-from pipeline.core.model import Counts, Result, Verdict
+from pipeline.core.measures import caller_queue, first_offer, queue_of, ring_ms, started_ms, talk_ms, wait_ms
+from pipeline.core.model import Counts, Policy, Result, Verdict
 from pipeline.core.race import Race, visit_of, visits
 from pipeline.core.window import window_of
 
@@ -30,7 +30,7 @@ _LEGS, _RING, _TALK = _COLUMN["legs_offered"], _COLUMN["legs_ring_ms"], _COLUMN[
 _CALLS, _WAIT = _COLUMN["calls_offered"], _COLUMN["calls_wait_ms"]
 
 
-class Unit(msgspec.Struct, frozen=True, gc=False):
+class Unit(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One thing that is counted once: where, when, and in which columns by how much."""
 
     queue: str
@@ -105,12 +105,12 @@ def _call_counts(result: Result | None, waited_ms: int) -> tuple[tuple[int, int]
 
 
 def _call_unit(race: Race, result: Result | None) -> dict[str, Unit]:
-    real = [leg.offered_ms for leg_id, leg in race.legs.items() if leg.is_real and race.roles[leg_id] != "pseudo" and leg.offered_ms is not None]
-    if not real:
+    at_ms = started_ms(race)
+    if at_ms is None:
         return {}
     first = first_offer(race)
     queue = (queue_of(first, race) if first is not None else None) or caller_queue(race) or NO_QUEUE
-    return {"\0": Unit(queue, min(real), _call_counts(result, wait_ms(race) or 0))}
+    return {"\0": Unit(queue, at_ms, _call_counts(result, wait_ms(race) or 0))}
 
 
 class Slot(msgspec.Struct, array_like=True):
@@ -122,6 +122,22 @@ class Slot(msgspec.Struct, array_like=True):
 
 SlotKey = tuple[str, str, int, int]
 """(tenant, queue, window size ms, window start ms)"""
+_PENDING = (_LEG_COLUMN[None], _CALL_COLUMN[None])
+
+
+def is_pending(counts: list[int]) -> bool:
+    """Tell whether something in these counts has no result yet."""
+    return any(counts[column] for column in _PENDING)
+
+
+def final_ms(key: SlotKey, policy: Policy) -> int:
+    """Return the stream time at which a window can become final: its end plus grace."""
+    return key[3] + key[2] + policy.grace_ms
+
+
+def gone_ms(key: SlotKey, policy: Policy) -> int:
+    """Return the stream time from which a change to a window comes too late."""
+    return final_ms(key, policy) + policy.tally_retention_ms
 
 
 def changed_counts(before: Units, after: Units, sizes_ms: tuple[int, ...]) -> dict[tuple[str, int, int], list[int]]:
