@@ -214,8 +214,16 @@ def _dialer(script: Script) -> None:
     if answered:
         script.tell(root, "answered", 3_000)
     facts = {"role": "customer", "ring_limit_ms": limit_ms} if role else {}
-    over_ms, _ = _round(script, root, 3_200, **facts) if answered else (script.span(1, 32), False)
+    over_ms, _ = _round(script, root, 3_200, **facts) if answered else (script.pick((1_200, 12_000, 19_500, 20_000, 30_000)), False)
     script.end(root, over_ms + script.span(0, 10) * answered, script.pick(HANGUPS[:3] if answered else (*RING_OUTS, *OWN_ENDINGS)))
+
+
+def _flat_record(script: Script) -> None:
+    """A call detail record without answer times and partners, the only one of its call."""
+    leg_id = script.new_id("flat")
+    silent = {"cannot_report": ("answers", "ringing", "bridges"), "direction": script.pick(("inbound", "outbound"))}
+    script.tell(leg_id, "offered", 0, **silent)
+    script.end(leg_id, script.span(1, 90), script.pick((*HANGUPS, *RING_OUTS)))
 
 
 def _agent_dials(script: Script) -> None:
@@ -275,7 +283,7 @@ def _disorder(script: Script) -> None:
             script.end(leg_id, script.span(2, 4), script.pick((*OWN_ENDINGS, *LOST, *HANGUPS)))
 
 
-PLOTS = (_ring_all, _ring_all, _ring_all, _dialer, _agent_dials, _api_group, _links, _disorder)
+PLOTS = (_ring_all, _ring_all, _ring_all, _dialer, _agent_dials, _api_group, _links, _flat_record, _disorder)
 
 
 # -- strategies
