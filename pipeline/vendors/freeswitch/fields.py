@@ -7,7 +7,8 @@ every cause above 127.
 
 from __future__ import annotations
 
-from typing import get_args
+from collections.abc import Callable
+from operator import attrgetter
 
 import msgspec
 from msgspec.structs import replace
@@ -39,9 +40,15 @@ FLAGS: tuple[tuple[str, Flag], ...] = (
     ("x_machine", "machine_leg"),
     ("call_completed_elsewhere", "loser"),
 )
-"""Variables of which a true value is a flag; three more words are in `flags`."""
+"""Variables of which a true value is a flag; `flags` knows two more ways to be a loser or a mailbox."""
 RING_LIMITS = ("x_ring_limit_s", "leg_timeout", "originate_timeout", "call_timeout")
 """Ring time in seconds; the first that is set counts."""
+
+_ORIGINATOR_RANK = LINKS.index("originator")
+_FLAG_WORDS: tuple[Flag, ...] = tuple(flag for _, flag in FLAGS)
+_links: Callable[[Variables], tuple[Value, ...]] = attrgetter(*LINKS)
+_flag_values: Callable[[Variables], tuple[Value, ...]] = attrgetter(*(name for name, _ in FLAGS))
+_ring_limits: Callable[[Variables], tuple[Value, ...]] = attrgetter(*RING_LIMITS)
 
 
 class Variables(msgspec.Struct, kw_only=True, gc=False):
@@ -135,9 +142,11 @@ def link(leg_id: str, facts: Variables, way: Direction | None, *, pseudo: bool) 
     """
     if way == "inbound" and not pseudo:
         return None, 0
-    for rank, name in enumerate(LINKS):
-        parent = identity(getattr(facts, name), name)
-        if parent is not None and parent != leg_id and not (name == "originator" and facts.transfer_history is not None):
+    for rank, value in enumerate(_links(facts)):
+        if value is None or (rank == _ORIGINATOR_RANK and facts.transfer_history is not None):
+            continue
+        parent = identity(value, LINKS[rank])
+        if parent is not None and parent != leg_id:
             return parent, rank
     if text(facts.loopback_leg) == "B":
         parent = identity(facts.other_loopback_leg_uuid, "other_loopback_leg_uuid")
@@ -159,12 +168,9 @@ def role(facts: Variables, way: Direction | None) -> Role | None:
 
 def context(facts: Variables) -> Context | None:
     """Return the strongest hint about the call that this leg gives."""
-    hints = {text(facts.x_context)}
-    if facts.campaign_id:
-        hints.add("autodialer")
-    if facts.cc_queue or facts.fifo_name:
-        hints.add("inbound_queue")
-    return next((known for known in CONTEXTS if known in hints), None)
+    explicit = text(facts.x_context)
+    implied = "autodialer" if facts.campaign_id else "inbound_queue" if facts.cc_queue or facts.fifo_name else None
+    return next((known for known in CONTEXTS if known in (explicit, implied)), None) if explicit or implied else None
 
 
 def agent(facts: Variables, way: Direction | None) -> str | None:
@@ -176,18 +182,18 @@ def agent(facts: Variables, way: Direction | None) -> str | None:
 
 def flags(facts: Variables) -> tuple[Flag, ...]:
     """Return what else was recorded about the leg, in a fixed order."""
-    found = {flag for name, flag in FLAGS if (value := getattr(facts, name)) is not None and is_true(value)}
+    found = {flag for flag, value in zip(_FLAG_WORDS, _flag_values(facts), strict=True) if value is not None and is_true(value)}
     if text(facts.group_dial_status) == "loser":
         found.add("loser")
     if text(facts.last_app) == "voicemail":
         found.add("voicemail")
-    return tuple(flag for flag in get_args(Flag) if flag in found) if found else ()
+    return tuple(flag for flag in _FLAG_WORDS if flag in found) if found else ()
 
 
 def ring_limit_ms(facts: Variables, way: Direction | None) -> int | None:
     """Return the ring time set for this leg. On a leg that came in, all but x_ring_limit_s limit the legs that it will dial."""
-    names = RING_LIMITS[:1] if way == "inbound" else RING_LIMITS
-    return next(filter(None, (seconds_ms(getattr(facts, name)) for name in names)), None)
+    limits = (facts.x_ring_limit_s,) if way == "inbound" else _ring_limits(facts)
+    return next(filter(None, map(seconds_ms, limits)), None) if any(limits) else None
 
 
 def ended(noted: LegEvent, facts: Variables, *, authority: int, at_ms: int, cause: str) -> LegEvent:

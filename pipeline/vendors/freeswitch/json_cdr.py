@@ -9,7 +9,7 @@ from __future__ import annotations
 from urllib.parse import unquote
 
 import msgspec
-from msgspec.structs import replace
+from msgspec.structs import astuple, replace
 
 from pipeline.core.model import LegEvent, Silence
 from pipeline.errors import BadRecord
@@ -168,14 +168,12 @@ def _is_plain(facts: CdrVariables) -> bool:
 
 
 def _unquote(facts: CdrVariables) -> None:
-    for name in facts.__struct_fields__:
-        value = getattr(facts, name)
+    for name, value in zip(facts.__struct_fields__, astuple(facts), strict=True):
         if isinstance(value, str) and "%" in value:
             setattr(facts, name, unquote(value))
 
 
 def _split_lists(facts: CdrVariables) -> None:
-    for name in facts.__struct_fields__:
-        value = getattr(facts, name)
+    for name, value in zip(facts.__struct_fields__, astuple(facts), strict=True):
         if isinstance(value, str) and value.startswith(_LIST):
             setattr(facts, name, value.removeprefix(_LIST).split(_LIST_SEPARATOR))
