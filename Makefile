@@ -32,7 +32,7 @@ bench: $(INSTALLED) ## measure events per second and CPU per event through a rea
 test-docker: $(INSTALLED) ## prove the image, the compose file and testcontainers on a Docker engine
 	$(BIN)/pytest -m docker -rs
 
-lock: $(INSTALLED) ## pin requirements.txt and ops/requirements.txt anew from pyproject.toml
+lock: $(INSTALLED) ## pin requirements.txt and ops/*requirements.txt anew from pyproject.toml
 	ops/lock.sh
 
 clean: ## remove what the other targets made in this folder

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Pins requirements.txt (everything) and ops/requirements.txt (what the image runs) with hashes and without naming an index.
+# Pins requirements.txt (everything), ops/requirements.txt (what the image runs) and
+# ops/build-requirements.txt (what builds the package) with hashes and without naming an index.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 tool=$(mktemp -d)
@@ -8,7 +9,8 @@ python3 -m venv "$tool"
 "$tool/bin/pip" install --quiet --disable-pip-version-check uv
 compile() {
   "$tool/bin/uv" pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
-    --no-emit-index-url --no-emit-find-links "$@" pyproject.toml
+    --no-emit-index-url --no-emit-find-links "$@"
 }
-compile --all-extras --group dev --output-file requirements.txt
-compile --constraints requirements.txt --output-file ops/requirements.txt
+compile pyproject.toml --all-extras --group dev --output-file requirements.txt
+compile pyproject.toml --constraints requirements.txt --output-file ops/requirements.txt
+compile --group pyproject.toml:build --constraints requirements.txt --output-file ops/build-requirements.txt

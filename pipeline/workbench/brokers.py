@@ -83,9 +83,10 @@ def properties(node: Node, nodes: Sequence[Node], folder: Path, more: Mapping[st
 
 def command(main_class: str, *arguments: str, heap_mb: int = 512) -> list[str]:
     """Run a class of Kafka's. Fetches the jars if they are not here yet."""
+    program = java()
     class_path = os.pathsep.join(map(str, kafka_jars()))
     return [
-        java(),
+        program,
         "-Xms64m",
         f"-Xmx{heap_mb}m",
         "-XX:+UseSerialGC",
