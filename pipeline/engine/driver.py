@@ -160,7 +160,7 @@ class Consumer(faust_driver.Consumer):
         await super().on_partitions_assigned(assigned, generation_id)
 
     async def on_stop(self) -> None:
-        await self._engine.close()
+        await self._engine.finish()
         await super().on_stop()
 
     def _to_message(self, tp: TP, chunk: Chunk) -> ConsumerMessage:

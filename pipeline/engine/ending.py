@@ -28,7 +28,8 @@ class Halt(Exception):
 
 def end_process(code: Exit, event: str, **facts: Any) -> NoReturn:
     """Log one line and leave at once, running nothing: state in memory must never live longer than the log it belongs to."""
-    log.critical(event, exit_code=int(code), **facts)
+    say = log.warning if code is Exit.CLEAN else log.critical
+    say(event, exit_code=int(code), **facts)
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()

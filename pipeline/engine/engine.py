@@ -34,6 +34,7 @@ class Engine:
         self._kept: dict[TopicPartition, Kept] = {}
         self._assigned = False
         self._frozen = False
+        self._ending = False
 
     # -- what the agents and the caller use
 
@@ -65,6 +66,8 @@ class Engine:
 
     async def assigned(self, source: Source, places: Iterable[Any], generation: int) -> None:
         """Fence, ask for the final positions, start the partitions' tasks. Restoring is theirs: heartbeats wait for this."""
+        if self._ending:
+            return
         mine = sorted(TopicPartition(*place) for place in places if place[0] in self._stage_of)
         try:
             await self.close()
@@ -85,6 +88,11 @@ class Engine:
 
     async def revoked(self, places: Iterable[Any]) -> None:
         await self._close(TopicPartition(*place) for place in places)
+
+    async def finish(self) -> None:
+        """Close every partition for good: an assignment that still comes is not taken up."""
+        self._ending = True
+        await self.close()
 
     async def close(self) -> None:
         """Close every partition: transactions in flight end, nothing new begins."""

@@ -26,7 +26,8 @@ from pipeline.engine.survey import partition_counts, patiently
 from pipeline.engine.web import Route, Web
 
 STREAM_CHUNKS = 64
-LEAVE_S = 8.0  # after the partitions are closed nothing is in flight: leaving the group politely may take so long
+CLOSE_S = 9.0  # from the signal on: a transaction in flight may take so long
+LEAVE_S = 4.0  # then nothing is in flight, and leaving the group politely may take so long
 
 drivers.TRANSPORTS.aliases[SCHEME] = f"{Transport.__module__}:{Transport.__qualname__}"
 
@@ -77,7 +78,8 @@ def _add_agent(app: App, stage: Stage) -> None:
 
 
 async def _close_before_shutdown(app: App, **_: Any) -> None:
-    await app.engine.close()
+    await app.engine.finish()
+    _end_after(LEAVE_S, Exit.CLEAN, "leaving.cut_short")
 
 
 class Preflight(Service):
@@ -117,13 +119,13 @@ class Worker(faust.Worker):
         self.spinner = None
 
     def _schedule_shutdown(self, signal: Any) -> None:
-        _end_soon(self.app)
+        _end_after(CLOSE_S, Exit.CRASH, "closing.cut_short")
         super()._schedule_shutdown(signal)
 
 
-def _end_soon(app: App) -> None:
-    """Faust's own ending may wait long for an absent broker. Nothing is in flight once the partitions are closed."""
-    timer = threading.Timer(LEAVE_S, lambda: end_process(Exit.CLEAN, "shutdown.cut_short", open_partitions=len(app.engine.status())))
+def _end_after(seconds: float, code: Exit, event: str) -> None:
+    """Faust's own ending may wait for an absent broker for ever, so it gets a limit that no event loop can hold up."""
+    timer = threading.Timer(seconds, end_process, (code, event), {"after_s": seconds})
     timer.daemon = True
     timer.start()
 

@@ -31,8 +31,8 @@ class WorkerProcess:
     """One worker with its own web port; its log goes to a file."""
 
     def __init__(self, plan: Plan, log: Path) -> None:
-        self.port = free_port()
-        plan = msgspec.structs.replace(plan, settings={**plan.settings, "web_port": self.port})
+        plan = msgspec.structs.replace(plan, settings={"web_port": free_port(), **plan.settings})
+        self.port = plan.settings["web_port"]
         self._log = log
         with log.open("ab") as out:
             self.process = subprocess.Popen(

@@ -47,7 +47,7 @@ class View:
         self, name: str, records: Iterable[tuple[int, bytes, bytes]], *, transaction: str | None = None, abort: bool = False
     ) -> None:
         """Records are (partition, key, value); `transaction` is a transactional id."""
-        async with AIOKafkaProducer(bootstrap_servers=self.bootstrap, transactional_id=transaction, max_batch_size=500_000) as producer:
+        async with AIOKafkaProducer(bootstrap_servers=self.bootstrap, transactional_id=transaction, max_batch_size=16_000) as producer:
             if transaction is not None:
                 await producer.begin_transaction()
             futures = [await producer.send(self.topic(name), value, key, partition=partition) for partition, key, value in records]
@@ -71,14 +71,20 @@ class View:
                     found.extend(records)
         return sorted(found, key=lambda record: (record.partition, record.offset))
 
+    async def committed(self, name: str) -> dict[int, int]:
+        """The group's offsets; -1 where there is none."""
+        places = await self._all_places(name)
+        async with _admin(self.bootstrap) as admin:
+            found = await admin.list_consumer_group_offsets(self.app_id, partitions=places)
+        return {place.partition: found[place].offset for place in places}
+
     async def lags(self, name: str) -> dict[int, int]:
         """End of the log minus committed offset, per partition; a partition without a commit counts from 0."""
+        places = await self._all_places(name)
         async with AIOKafkaConsumer(bootstrap_servers=self.bootstrap) as consumer:
-            places = await self._places(consumer, name)
             ends = await consumer.end_offsets(places)
-        async with _admin(self.bootstrap) as admin:
-            committed = await admin.list_consumer_group_offsets(self.app_id, partitions=places)
-        return {place.partition: ends[place] - max(0, committed[place].offset) for place in places}
+        committed = await self.committed(name)
+        return {place.partition: ends[place] - max(0, committed[place.partition]) for place in places}
 
     async def lag(self, names: Collection[str] = ("in",)) -> int:
         return sum([sum((await self.lags(name)).values()) for name in names])
@@ -88,6 +94,10 @@ class View:
         async with asyncio.timeout(within_s):
             while await self.lag(names):  # noqa: ASYNC110  no event tells
                 await asyncio.sleep(0.2)
+
+    async def _all_places(self, name: str) -> list[TopicPartition]:
+        async with AIOKafkaConsumer(bootstrap_servers=self.bootstrap) as consumer:
+            return await self._places(consumer, name)
 
     async def _places(self, consumer: AIOKafkaConsumer, name: str) -> list[TopicPartition]:
         topic = self.topic(name)

@@ -1,0 +1,74 @@
+"""The worker as a process: ticks, its end, and what it refuses."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from itertools import pairwise
+
+import pytest
+
+from tests.engine.conftest import StartWorker
+from tests.engine.view import View, numbered
+
+pytestmark = pytest.mark.kafka
+
+
+async def test_ticks_come_while_a_partition_is_idle_and_move_no_offset(view: View, start: StartWorker) -> None:
+    await view.create(partitions=2)
+    worker = start(tick_s=0.5)
+    await worker.ready()
+    await asyncio.sleep(2.0)
+    ticks = [
+        int(record.value.split()[1]) for record in await view.read("marks") if record.value.startswith(b"tick") and record.key == b"in/0"
+    ]
+    assert 2 <= len(ticks) <= 5
+    assert all(400 <= later - earlier <= 1_500 for earlier, later in pairwise(ticks))
+    assert await view.committed("in") == {0: 0, 1: 0}
+
+
+async def test_no_tick_overtakes_records_that_wait(view: View, start: StartWorker) -> None:
+    await view.create(partitions=1)
+    await view.write("in", numbered(5_000, partitions=1))
+    start(tick_s=0.05, chunk_records=50)
+    await view.drained()
+    words = [record.value.split()[0] for record in await view.read("marks")]
+    assert b"tick" not in words[: len(words) - words[::-1].index(b"chunk")]
+
+
+@pytest.mark.parametrize("moment_s", [0.0, 0.3])
+async def test_sigterm_in_the_middle_of_work_ends_cleanly(view: View, start: StartWorker, moment_s: float) -> None:
+    await view.create()
+    await view.write("in", numbered(40_000))
+    worker = start(chunk_records=100, instance_id="one")
+    await worker.ready()
+    await asyncio.sleep(moment_s)
+    assert await worker.stop(within_s=10) == 0
+    assert await view.lag() > 0, "it must have been in the middle"
+    start(instance_id="one")
+    await view.drained()
+    await view.assert_counted_once()
+
+
+async def test_sigterm_while_starting_ends_cleanly(view: View, start: StartWorker) -> None:
+    await view.create()
+    worker = start()
+    await worker.until(lambda _: True)
+    assert await worker.stop(within_s=10) == 0
+
+
+async def test_missing_topics_are_told_before_anything_starts(view: View, start: StartWorker) -> None:
+    worker = start()
+    assert await worker.ended() == 2
+    for name in ("in", "out", "state", "marks"):
+        assert f"topic {view.topic(name)} does not exist" in worker.log
+
+
+async def test_a_taken_web_port_is_told(view: View, start: StartWorker) -> None:
+    await view.create()
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        worker = start(web_port=taken.getsockname()[1])
+        assert await worker.ended() == 2
+    assert "choose another web port" in worker.log
