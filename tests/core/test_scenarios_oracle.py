@@ -8,7 +8,7 @@ import re
 import pytest
 
 from pipeline.core.model import LegEvent
-from tests.support.oracle import OracleAnswer, judge
+from tests.support.oracle import OracleAnswer, callers, judge
 from tests.support.scenario import Scenario, load, parse
 
 SCENARIOS = load()
@@ -66,6 +66,21 @@ def wanted(scenario: Scenario) -> dict[str, object]:
 def test_scenario_holds_in_any_order_and_with_repetitions(scenario: Scenario) -> None:
     for events in orders(scenario):
         assert told(scenario, judge(events, scenario.policy, until_ms=scenario.until_ms)) == wanted(scenario)
+
+
+@pytest.mark.parametrize("table", ["OFFERED_RULES", "CALLER_RULES"])
+def test_every_row_of_the_rule_tables_is_needed_by_a_scenario(table: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = getattr(callers, table)
+    for number, (name, rule) in enumerate(rows):
+        monkeypatch.setattr(callers, table, rows[:number] + rows[number + 1 :])
+        assert any(fails(scenario) for scenario in SCENARIOS), (name, rule)
+
+
+def fails(scenario: Scenario) -> bool:
+    try:
+        return told(scenario, judge(scenario.events, scenario.policy, until_ms=scenario.until_ms)) != wanted(scenario)
+    except (KeyError, ValueError):  # the row was the last that answers for some cause
+        return True
 
 
 def test_no_scenario_is_missing() -> None:

@@ -13,7 +13,8 @@ from tests.support.oracle.callers import judge_leg
 from tests.support.oracle.calls import CallAnswer, judge_call
 from tests.support.oracle.facts import Leg
 from tests.support.oracle.grouping import group
-from tests.support.oracle.scene import Scene, first_bridge_ms, rivals, set_scene
+from tests.support.oracle.races import first_bridge_ms, rivals, set_scene
+from tests.support.oracle.scene import Scene
 from tests.support.oracle.tallies import TallyKey, VisitAnswer, count, hold_ms, judge_visit, queue_of, ring_ms, talk_ms
 
 __all__ = ["CallAnswer", "LegAnswer", "OracleAnswer", "TallyKey", "VisitAnswer", "judge"]

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from zoneinfo import ZoneInfo
 
 from pipeline.core.model import Policy, Result, Verdict
-from tests.support.oracle import causes, rules
+from tests.support.oracle import causes, endings, rules
+from tests.support.oracle.endings import Answer
 from tests.support.oracle.facts import Leg
-from tests.support.oracle.rules import Answer, Rule
+from tests.support.oracle.rules import Rule
 from tests.support.oracle.scene import Scene, cause_of, is_connected, is_machine, joined_ms
 
 STRONGEST_FIRST = (Result.ANSWERED, Result.TIMEOUT, Result.BUSY, Result.CANCEL, Result.LOSE_RACE, Result.FAILED)
@@ -123,7 +124,7 @@ def c7b(scene: Scene, leg: Leg) -> Answer:
     cause = cause_of(scene, leg)
     copied = any(cause_of(scene, offer) == cause for offer in _ended_offers(scene))
     died = leg.ended_by != "far_hung_up" and causes.class_of(cause) == Result.FAILED and bool(scene.offered) and not copied
-    return (Result.FAILED, rules.reason_of(scene, leg)) if died else None
+    return (Result.FAILED, endings.reason_of(scene, leg)) if died else None
 
 
 def c6(scene: Scene, _: Leg) -> Answer:
@@ -134,7 +135,7 @@ def c6(scene: Scene, _: Leg) -> Answer:
 
 
 def c7(scene: Scene, leg: Leg) -> Answer:
-    return None if scene.offered else rules.u1(scene, leg) or rules.f1(scene, leg)
+    return None if scene.offered else endings.u1(scene, leg) or endings.f1(scene, leg)
 
 
 def c8(_: Scene, __: Leg) -> Answer:

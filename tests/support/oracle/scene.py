@@ -1,9 +1,9 @@
-"""One call as section 1 of the verdicts sees it: context, roles, causes, bridges, who is connected, who won, who is a rival."""
+"""One call as section 1 of the verdicts sees it: context, roles, causes, bridges, who is connected."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from pipeline.core.model import CONTEXTS, Context, Policy, Result, Role
 from tests.support.oracle.causes import class_of
@@ -64,23 +64,6 @@ class Scene:
         return [leg for leg in self.legs if self.role(leg) == "caller"]
 
 
-def set_scene(group: Group, policy: Policy, until_ms: int | None) -> Scene:
-    """The whole derivation, each step on what the steps before gave."""
-    hint = _context_hint(group)
-    roles = _roles(group, hint)
-    scene = Scene(
-        group=group,
-        policy=policy,
-        until_ms=until_ms,
-        roles=roles,
-        context=hint or _guess_context(group, roles),
-        bridges={leg_id: _both_ways(group, leg_id, "bridges") for leg_id in group.legs},
-        unbridges={leg_id: _both_ways(group, leg_id, "unbridges") for leg_id in group.legs},
-    )
-    scene = replace(scene, is_complete=_is_complete(scene))
-    return replace(scene, wins=_wins(scene), picks=_picks(scene))
-
-
 # -- roles and context
 
 
@@ -88,19 +71,19 @@ def is_root(scene: Scene, leg: Leg) -> bool:
     return leg.leg_id not in scene.group.parents
 
 
-def _context_hint(group: Group) -> Context | None:
+def context_hint(group: Group) -> Context | None:
     hints = {leg.context_hint for leg in group.legs.values()}
     return next((context for context in CONTEXTS if context in hints), None)
 
 
-def _guess_context(group: Group, roles: Mapping[str, Role]) -> Context:
+def guess_context(group: Group, roles: Mapping[str, Role]) -> Context:
     with_row = [roles[leg_id] for leg_id, leg in group.legs.items() if not leg.is_fragment]
     if "caller" not in with_row:
         return "internal"
     return "inbound_queue" if sum(role in OFFERED for role in with_row) >= 2 else "inbound_direct"
 
 
-def _roles(group: Group, hint: Context | None) -> dict[str, Role]:
+def roles_of(group: Group, hint: Context | None) -> dict[str, Role]:
     has_caller = any(_asked_for_the_call(group, leg) for leg in group.legs.values())
     return {leg_id: _role(group, leg, hint, has_caller=has_caller) for leg_id, leg in group.legs.items()}
 
@@ -150,7 +133,7 @@ def parent_of(scene: Scene, leg: Leg) -> Leg | None:
     return scene.group.legs.get(scene.group.parents.get(leg.leg_id, ""))
 
 
-def _both_ways(group: Group, leg_id: str, which: str) -> frozenset[tuple[int, str]]:
+def both_ways(group: Group, leg_id: str, which: str) -> frozenset[tuple[int, str]]:
     """A bridge that is known on one leg holds for both."""
     own: frozenset[tuple[int, str]] = getattr(group.legs[leg_id], which)
     seen_by_peers = {(at_ms, peer) for peer, leg in group.legs.items() for at_ms, side in getattr(leg, which) if side == leg_id}
@@ -174,62 +157,6 @@ def _lost_half(scene: Scene, peer: Leg) -> bool:
     parent = parent_of(scene, peer)
     pseudo = scene.role(peer) == "pseudo" or (parent is not None and scene.role(parent) == "pseudo")
     return pseudo and peer.end is not None and class_of(cause_of(scene, peer)) == Result.LOSE_RACE
-
-
-# -- wins, picks, rivals
-
-
-def _wins(scene: Scene) -> tuple[Win, ...]:
-    agent_roots = [leg for leg in scene.legs if is_root(scene, leg) and scene.role(leg) == "agent"]
-    won = [leg for leg in scene.offered if not is_root(scene, leg) and is_connected(scene, leg)]
-    if len(agent_roots) >= 2:
-        won += [leg for leg in agent_roots if leg.answered_ms is not None]
-    wins = [_own_win(scene, leg) for leg in won] + [win for leg in scene.callers for win in _picked_up(scene, leg)]
-    return tuple(sorted(wins, key=lambda win: (win.at_ms, win.shown_leg_id)))
-
-
-def _own_win(scene: Scene, leg: Leg) -> Win:
-    assert leg.answered_ms is not None
-    assert leg.offered_ms is not None
-    bridge_ms = first_bridge_ms(scene, leg)
-    return Win(leg_id=leg.leg_id, shown_leg_id=leg.leg_id, at_ms=leg.answered_ms, offered_ms=leg.offered_ms, bridge_ms=bridge_ms)
-
-
-def _picked_up(scene: Scene, caller: Leg) -> list[Win]:
-    if not is_connected(scene, caller):
-        return []
-    before_ms = scene.policy.race_window_ms
-    return [
-        Win(leg_id=caller.leg_id, shown_leg_id=peer, at_ms=at_ms, offered_ms=at_ms - before_ms, bridge_ms=at_ms)
-        for at_ms, peer in scene.bridges[caller.leg_id]
-        if peer not in scene.group.legs
-    ]
-
-
-def first_bridge_ms(scene: Scene, leg: Leg) -> int | None:
-    return min((at_ms for at_ms, _ in scene.bridges[leg.leg_id]), default=None)
-
-
-def _picks(scene: Scene) -> tuple[Pick, ...]:
-    picked = [leg for leg in scene.group.legs.values() if leg.end and leg.end.cause == "PICKED_OFF"]
-    return tuple(Pick(leg_id=leg.leg_id, at_ms=leg.end.at_ms, offered_ms=leg.offered_ms or 0) for leg in picked if leg.end)
-
-
-def rivals(scene: Scene, leg: Leg) -> list[Win]:
-    """The wins of other legs that this leg raced with, earliest first."""
-    return [win for win in scene.wins if win.leg_id != leg.leg_id and _raced(scene, leg, win)]
-
-
-def rival_picks(scene: Scene, leg: Leg) -> list[Pick]:
-    return [pick for pick in scene.picks if _raced(scene, leg, pick)]
-
-
-def _raced(scene: Scene, leg: Leg, other: Win | Pick) -> bool:
-    near_ms = scene.policy.same_moment_ms
-    rang_until_ms = leg.answered_ms if leg.answered_ms is not None else leg.ended_ms
-    if leg.offered_ms is None or rang_until_ms is None:
-        return False
-    return other.at_ms >= leg.offered_ms - near_ms and other.offered_ms <= rang_until_ms + near_ms
 
 
 # -- visits
@@ -266,7 +193,7 @@ def expires_ms(scene: Scene, leg: Leg) -> int:
     return leg.last_ms + (scene.policy.offered_ttl_ms if ringing else scene.policy.ttl_ms)
 
 
-def _is_complete(scene: Scene) -> bool:
+def is_complete(scene: Scene) -> bool:
     """Settled: every real leg has ended or expired, the roots among them, and settle_ms has passed since the last of these ends."""
     if scene.until_ms is None:
         return True
