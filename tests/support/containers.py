@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import warnings
 from textwrap import dedent
 from typing import Self
 
@@ -37,6 +39,14 @@ ENVIRONMENT = {
 
 def trouble() -> str | None:
     """Why no container can run here; None if one can."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # docker leaves a socket open when nobody answers
+        found = _trouble()
+        gc.collect()
+    return found
+
+
+def _trouble() -> str | None:
     try:
         client = docker.from_env(timeout=10)
     except DockerException as error:
