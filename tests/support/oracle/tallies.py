@@ -101,8 +101,9 @@ def hold_ms(leg: Leg) -> int | None:
 
 
 def _interval(begin_ms: int, stops: Iterable[int], ended_ms: int | None) -> tuple[int, int]:
-    next_stop_ms = min((stop_ms for stop_ms in stops if stop_ms > begin_ms), default=ended_ms)
-    return begin_ms, max(begin_ms, begin_ms if next_stop_ms is None else next_stop_ms)
+    """From a bridge or hold to the next stop, but never past the leg's end."""
+    limits = [at_ms for at_ms in (*[stop_ms for stop_ms in stops if stop_ms > begin_ms], ended_ms) if at_ms is not None]
+    return begin_ms, max(begin_ms, min(limits, default=begin_ms))
 
 
 def _union_ms(intervals: Iterable[tuple[int, int]]) -> int:
