@@ -1,0 +1,71 @@
+"""Recorded vendor records: one a line, plain or gzip."""
+
+from __future__ import annotations
+
+import gzip
+import re
+import zlib
+from collections.abc import Iterator
+from io import BufferedIOBase
+from pathlib import Path
+
+from pipeline.errors import CallverdictError
+
+GZIP = b"\x1f\x8b"
+
+
+class RecordingError(CallverdictError):
+    """A recording that cannot be read."""
+
+
+def records(path: Path) -> Iterator[bytes]:
+    """The lines that are not blank, without their line ends. Raises RecordingError for a damaged gzip, OSError for what cannot be read."""
+    with opened(path) as file:
+        try:
+            for line in file:
+                if record := line.strip(b"\r\n"):
+                    yield record
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise RecordingError(f"{path}: damaged gzip ({error}): fetch the file again, or unpack what is left of it") from error
+
+
+def opened(path: Path) -> BufferedIOBase:
+    """Told by content, since a file may be called anything."""
+    with path.open("rb") as file:
+        start = file.read(len(GZIP))
+    return gzip.open(path) if start == GZIP else path.open("rb")
+
+
+_OWN_TIMES = (
+    (re.compile(rb'"(?<!\\")Event-Date-Timestamp"\s*:\s*"?(\d{16})\b'), 1),
+    (re.compile(rb'"(?<!\\")end_uepoch"\s*:\s*"?(\d{16})\b'), 1),
+    (re.compile(rb'"(?<!\\")at_ms"\s*:\s*(\d{13})\b'), 1_000),
+)
+"""Where a record says when it was made, and how many microseconds its unit has: an ESL event, a CDR, a canonical event."""
+
+_OWN_IDS = (
+    re.compile(rb'"(?<!\\")Unique-ID"\s*:\s*"([^"\\]{1,256})"'),
+    re.compile(rb'"(?<!\\")uuid"\s*:\s*"([^"\\]{1,256})"'),
+    re.compile(rb'"(?<!\\")leg_id"\s*:\s*"([^"\\]{1,256})"'),
+)
+
+
+def own_time_us(record: bytes) -> int | None:
+    """When the switch made this record, microseconds since 1970; None if it does not say, as garbage does."""
+    for pattern, unit_us in _OWN_TIMES:
+        if match := pattern.search(record):
+            return int(match[1]) * unit_us
+    return None
+
+
+def own_id(record: bytes) -> bytes | None:
+    """The leg's own id, as a switch's Kafka module keys its records; None if there is none."""
+    for pattern in _OWN_IDS:
+        if match := pattern.search(record):
+            return match[1]
+    return None
+
+
+def opened_for_writing(path: Path) -> BufferedIOBase:
+    """Gzip if the name ends in .gz; the same records give the same bytes."""
+    return gzip.GzipFile(path, "wb", mtime=0) if path.suffix == ".gz" else path.open("wb")
