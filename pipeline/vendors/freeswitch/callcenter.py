@@ -10,13 +10,14 @@ from collections.abc import Callable
 
 from msgspec.structs import replace
 
-from pipeline.core.model import LegEvent
+from pipeline.core.model import CONTEXTS, Context, LegEvent
 from pipeline.errors import BadRecord
 from pipeline.vendors.freeswitch.headers import EslEvent, noted_of, source_seq_of
 from pipeline.vendors.freeswitch.values import Value, identity, moment_ms, text, word
 from pipeline.vendors.freeswitch.visits import joined_ms, queue_exit
 
 SUBCLASS = "callcenter::info"
+QUEUED: Context = "inbound_queue"
 
 
 def read(event: EslEvent) -> tuple[LegEvent, ...]:
@@ -54,8 +55,9 @@ def _joined_ms(event: EslEvent) -> int | None:
 def _about(event: EslEvent, leg_id: str) -> LegEvent:
     """Return what is hinted at about the leg: the channel's headers count only if they are this leg's."""
     if text(event.unique_id) == leg_id:
-        return replace(noted_of(event), context="autodialer" if event.campaign_id else "inbound_queue")
-    return LegEvent(leg_id=leg_id, kind="noted", at_ms=0, source=event.source(), source_seq=source_seq_of(event), context="inbound_queue")
+        noted = noted_of(event)
+        return replace(noted, context=min(noted.context or QUEUED, QUEUED, key=CONTEXTS.index))
+    return LegEvent(leg_id=leg_id, kind="noted", at_ms=0, source=event.source(), source_seq=source_seq_of(event), context=QUEUED)
 
 
 def _leg(event: EslEvent, value: Value, header: str) -> str:
