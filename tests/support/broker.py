@@ -5,16 +5,23 @@ A test that needs Kafka never skips: it would prove nothing and look as if it ha
 
 from __future__ import annotations
 
+import asyncio
 import os
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import GroupCoordinatorNotAvailableError
 
 from pipeline.workbench.kafka import LocalKafka
 from pipeline.workbench.runtime import LocalKafkaError
 from tests.support import containers
 
 NAMED = "CALLVERDICT_TEST_BOOTSTRAP"
+GROUP, TRANSACTION = 0, 1  # Kafka's kinds of coordinators
+SETTLE_S = 60
 
 
 class NoBrokerError(Exception):
@@ -36,7 +43,9 @@ def broker() -> Iterator[Broker]:
         yield Broker(bootstrap=named, kind="named")
         return
     with ExitStack() as stack:
-        yield _own(stack)
+        own = _own(stack)
+        asyncio.run(_await_coordinators(own.bootstrap))
+        yield own
 
 
 def _own(stack: ExitStack) -> Broker:
@@ -49,3 +58,27 @@ def _own(stack: ExitStack) -> Broker:
     raise NoBrokerError(
         f"these tests need a Kafka. On this machine: {local_trouble}. In Docker: {docker_trouble}. Mend either, or name a running one in {NAMED}"
     )
+
+
+async def _await_coordinators(bootstrap: str) -> None:
+    """A new cluster makes the topics behind groups and transactions when they are first asked for: no test should be that first."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    try:
+        for kind in (GROUP, TRANSACTION):
+            await _await_coordinator(admin, kind)
+    finally:
+        await admin.close()
+
+
+async def _await_coordinator(admin: AIOKafkaAdminClient, kind: int) -> None:
+    until_s = time.monotonic() + SETTLE_S
+    while True:
+        try:
+            await admin.find_coordinator("first", kind)
+        except GroupCoordinatorNotAvailableError:
+            if time.monotonic() > until_s:
+                raise
+            await asyncio.sleep(0.1)
+        else:
+            return
