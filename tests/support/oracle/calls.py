@@ -67,6 +67,7 @@ def _speaking_roots(scene: Scene, verdicts: Verdicts) -> list[Leg]:
 
 
 def _strongest(legs: Iterable[Leg], verdicts: Verdicts) -> Leg | None:
+    """The leg with the strongest result, ties by name; None while none has a verdict."""
     judged = [(leg, verdict) for leg in legs if (verdict := verdicts[leg.leg_id])]
-    order = sorted(judged, key=lambda pair: (STRONGEST_FIRST.index(pair[1].result), pair[0].offered_ms or 0, pair[0].leg_id))
+    order = sorted(judged, key=lambda pair: (STRONGEST_FIRST.index(pair[1].result), pair[0].leg_id))
     return order[0][0] if order else None

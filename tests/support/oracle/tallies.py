@@ -78,7 +78,8 @@ def _root_queue(scene: Scene) -> str | None:
 
 
 def ring_ms(leg: Leg) -> int | None:
-    begin_ms = leg.rang_ms if leg.rang_ms is not None else leg.offered_ms
+    rang = leg.rang_ms is not None and "ringing" not in leg.cannot_report
+    begin_ms = leg.rang_ms if rang else leg.offered_ms
     end_ms = leg.answered_ms if leg.answered_ms is not None else leg.ended_ms
     return None if begin_ms is None or end_ms is None else max(0, end_ms - begin_ms)
 
@@ -87,11 +88,12 @@ def talk_ms(scene: Scene, leg: Leg) -> int | None:
     """None if never answered; time up to a bridge's end that is not known yet is not counted."""
     if leg.answered_ms is None:
         return None
-    bridges = scene.bridges[leg.leg_id]
-    if "bridges" in leg.cannot_report and not bridges:
+    if "bridges" in leg.cannot_report:
         return 0 if leg.ended_ms is None else max(0, leg.ended_ms - leg.answered_ms)
     unbridges = scene.unbridges[leg.leg_id]
-    return _union_ms(_interval(at_ms, {at for at, side in unbridges if side == peer}, leg.ended_ms) for at_ms, peer in bridges)
+    return _union_ms(
+        _interval(at_ms, {at for at, side in unbridges if side == peer}, leg.ended_ms) for at_ms, peer in scene.bridges[leg.leg_id]
+    )
 
 
 def hold_ms(leg: Leg) -> int | None:
