@@ -84,7 +84,8 @@ def _root_of(scene: Scene, leg: Leg) -> str:
 
 
 def l3(scene: Scene, leg: Leg) -> Answer:
-    return (Result.CANCEL, "no_winner") if _says_lost(scene, leg) else None
+    """The whole class stops here: a PICKED_OFF that was inherited from a loopback half may have no pick that passes the filter."""
+    return (Result.CANCEL, "no_winner") if causes.class_of(cause_of(scene, leg)) == Result.LOSE_RACE else None
 
 
 def a2(scene: Scene, leg: Leg) -> Answer:
