@@ -96,6 +96,10 @@ def test_every_vendor_has_fixtures_for_what_it_takes_and_for_what_it_refuses(ven
     assert any(fixture.refused for fixture in own)
 
 
+def test_sources_are_named_as_the_settings_name_them() -> None:
+    assert set(VENDORS) == {"freeswitch-esl", "freeswitch-json-cdr", "canonical"}
+
+
 def test_no_fixture_folder_is_left_over() -> None:
     assert {path.name for path in HERE.iterdir() if path.is_dir() and any(path.glob("*.json"))} == set(VENDORS)
 

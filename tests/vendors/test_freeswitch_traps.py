@@ -72,6 +72,12 @@ def test_the_latest_time_is_read_and_one_millisecond_more_is_refused() -> None:
         esl.parse(event(**{"Event-Date-Timestamp": f"{LATEST_MS + 1}000"}))
 
 
+@pytest.mark.parametrize("never", ["0", "00", 0, 0.0, "", None, "999"])
+def test_never_is_no_time(never: object) -> None:
+    (ended,) = esl.parse(event("CHANNEL_HANGUP_COMPLETE", **{"Hangup-Cause": "X", "Caller-Channel-Answered-Time": never}))
+    assert ended.kind == "ended"
+
+
 def test_times_are_rounded_down_alike_in_events_and_cdrs() -> None:
     (answered,) = esl.parse(event(**{"Event-Date-Timestamp": "1795449937308999"}))
     (ended,) = json_cdr.parse(msgspec.json.encode({"variables": {"uuid": "ann", "end_uepoch": "1795449937308999", "answer_uepoch": "0"}}))

@@ -33,7 +33,7 @@ def _decode(value: bytes) -> list[LegEvent] | LegEvent:
         return _DECODER.decode(value)
     except msgspec.ValidationError as error:
         raise BadRecord(_reason(str(error)), f"{error}: send LegEvents as the schema of calls.events says") from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BadRecord("not_json", f"not one JSON document in UTF-8 ({error}): send one LegEvent, or an array of them") from None
 
 
