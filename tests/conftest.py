@@ -6,8 +6,12 @@ import uuid
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from tests.support.broker import Broker, NoBrokerError, broker
+
+settings.register_profile("house", deadline=None, print_blob=True)  # no clock on a shared machine; a failure says how to repeat it
+settings.load_profile("house")
 
 
 @pytest.fixture(scope="session")
