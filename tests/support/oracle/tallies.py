@@ -9,7 +9,7 @@ from pipeline.core.model import Counts, Result
 from tests.support.oracle.callers import queue_of_caller
 from tests.support.oracle.calls import CallAnswer, Verdicts, first_caller
 from tests.support.oracle.facts import Leg, Visit
-from tests.support.oracle.scene import Scene, is_expired, joined_ms, visit_of, visits
+from tests.support.oracle.scene import OFFERED, Scene, is_expired, joined_ms, visit_of, visits
 
 NO_QUEUE = "(none)"
 TallyKey = tuple[str, str, int, int]
@@ -67,8 +67,8 @@ def _leg_units(scene: Scene, verdicts: Verdicts) -> Iterable[Unit]:
 
 
 def queue_of(scene: Scene, leg: Leg) -> str | None:
-    """The leg's own queue, else its visit's, else that of the call's root caller."""
-    visit = visit_of(scene, leg)
+    """The leg's own queue, else (of an offered leg) its visit's, else that of the call's root caller."""
+    visit = visit_of(scene, leg) if scene.role(leg) in OFFERED else None
     return leg.queue or (visit.queue if visit else None) or _root_queue(scene)
 
 
