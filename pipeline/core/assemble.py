@@ -15,7 +15,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from pipeline.core.call import Call, Closed, Published, add_facts, add_link, leg_of, place
+from pipeline.core.call import Call, Closed, Published, add_facts, add_link, leg_of, mirror_of, place
 from pipeline.core.classify import CallVerdict, judge, judge_call
 from pipeline.core.leg import Leg, fold
 from pipeline.core.model import CallRow, LateReason, LateRow, LegEvent, LegRow, Policy, Verdict
@@ -123,12 +123,15 @@ def _take_event(state: Assembly, event: LegEvent, policy: Policy, out: list[Outp
     call.last_ms = max(call.last_ms, event.at_ms)
     is_new = event.leg_id not in call.legs
     leg = leg_of(call, event.leg_id)
-    before = (leg.rank, leg.parent, leg.group_id)
+    link, group_id = leg.link(), leg.group_id
     changed = fold(leg, event)
     state.touched[key] = None
     if not changed:
         return
-    if call.up is not None or before != (leg.rank, leg.parent, leg.group_id) or (is_new and home != (leg.parent or leg.leg_id)):
+    mirror = mirror_of(call, leg, event, link)
+    if mirror is not None:
+        out.append(mirror)
+    if call.up is not None or link != leg.link() or group_id != leg.group_id or is_new:
         _place(state, call, out)
     _reviewed(state, key, call, policy, out, at_once=event.origin == DIRECT)
     if event.origin == DIRECT:
@@ -167,7 +170,7 @@ def _is_over_limit(state: Assembly, call: Call, leg_id: str, policy: Policy, out
 def _meet_closed(state: Assembly, closed: Closed, item: Facts | Linked, out: list[Output], kind: str, at_ms: int) -> None:
     """A key whose facts are gone sends on what still comes, or calls it late; never a second verdict."""
     if isinstance(item, Linked):
-        if closed.up is None or item.leg_id != closed.key:
+        if item.parent != closed.up:
             out.append(_late(state, closed.tenant, closed.key, "call_closed", item.leg_id, kind, at_ms))
     elif closed.up is not None and closed.key not in item.via:
         out.append(Facts(tenant=item.tenant, to=closed.up, leg=item.leg, via=(*item.via, closed.key), revision=item.revision))

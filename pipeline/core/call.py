@@ -11,7 +11,8 @@ from collections.abc import Iterator
 import msgspec
 
 from pipeline.core.leg import Leg, merge, merge_link
-from pipeline.core.routing import GROUP_RANK, MAX_HOPS, Facts, Linked
+from pipeline.core.model import LegEvent
+from pipeline.core.routing import GROUP_RANK, MAX_HOPS, Facts, Linked, parent_of
 from pipeline.core.tally import Unit
 
 Link = tuple[int, str]
@@ -38,6 +39,7 @@ class Call(msgspec.Struct, array_like=True):
     held: int = NOT_HELD
     is_group: bool = False
     gone: dict[str, Link] = {}  # legs that hang elsewhere
+    mirrored: dict[str, Link] = {}  # links of legs that are not kept here, as their own keys were told
     through: dict[str, str] = {}  # keys that pass their facts on to us -> the key above them
     last_ms: int = 0
     rows: dict[str, Published] = {}
@@ -70,6 +72,24 @@ def leg_of(call: Call, leg_id: str) -> Leg:
         if link is not None:
             merge_link(leg, *link)
     return leg
+
+
+def mirror_of(call: Call, leg: Leg, event: LegEvent, before: Link | None) -> Linked | None:
+    """Return what the leg's own key has to be told of the link in this event, once for each link. `before`: the leg's link so far."""
+    parent = parent_of(event)
+    above, rank = (parent, event.link_rank) if parent is not None else (event.group_id, GROUP_RANK)
+    if above is None or above == leg.leg_id:
+        return None
+    link = (rank, above)
+    if leg.link() == link and not call.is_signpost:
+        is_news = before != link
+    else:
+        known = call.mirrored.get(leg.leg_id)
+        is_news = known is None or link < known
+        call.mirrored[leg.leg_id] = min(known or link, link)
+    if not is_news:
+        return None
+    return Linked(tenant=call.tenant, to=leg.leg_id, leg_id=leg.leg_id, parent=above, rank=rank, at_ms=event.at_ms)
 
 
 def add_link(call: Call, linked: Linked) -> list[Linked]:
@@ -216,7 +236,7 @@ def _path(call: Call, leg_id: str) -> tuple[str, ...]:
     """Return the keys without a leg here through which a leg's facts came to this key."""
     path: list[str] = []
     leg: Leg | None = call.legs[leg_id]
-    at = leg.parent if leg is not None else None
+    at = leg.parent if leg is not None and leg_id != call.key else None
     while at is not None and at != call.key and at not in path:
         leg = call.legs.get(at)
         if leg is None:

@@ -39,9 +39,9 @@ def hold_ms(leg: Leg) -> int | None:
 
 
 def _spans(starts: Iterable[int], stops: Iterable[int], end_ms: int) -> list[tuple[int, int]]:
-    """Return for each start the span to the next stop, else to the end."""
+    """Return for each start the span to the next later stop, else to the end."""
     ordered = sorted(stops)
-    return [(start, min([stop for stop in ordered if stop >= start] + [end_ms])) for start in starts]
+    return [(start, min([stop for stop in ordered if stop > start] + [end_ms])) for start in starts]
 
 
 def _covered_ms(spans: Iterable[tuple[int, int]]) -> int:

@@ -5,7 +5,6 @@ Nothing here is stored. `read` derives all of it from the legs, so it cannot dep
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
 
 import msgspec
@@ -16,9 +15,10 @@ from pipeline.core.model import CONTEXTS, Context, Policy, Role
 
 
 class Moment(msgspec.Struct, frozen=True, order=True):
-    """A win or a pick: when, whose, and since when that leg was offered."""
+    """A win or a pick: when, whose, and since when that leg was offered. `taker`: the leg that took the call."""
 
     at_ms: int
+    taker: str
     leg_id: str
     offered_ms: int
     bridge_ms: int | None = None
@@ -36,6 +36,7 @@ class Race(msgspec.Struct, frozen=True, gc=False):
     roles: Mapping[str, Role]
     machines: frozenset[str]
     connected: frozenset[str]
+    bridged: Mapping[str, int]  # earliest bridge of each bridged leg, on whichever side it was reported
     wins: tuple[Moment, ...]  # the winner for display first
     picks: tuple[Moment, ...]
     caller_ends: tuple[int, ...]
@@ -57,12 +58,13 @@ def read(call_id: str, legs: Mapping[str, Leg], policy: Policy, through: Mapping
     peers = _peers(legs)
     connected = frozenset(leg_id for leg_id in peers if _is_connected(legs[leg_id], peers[leg_id], legs, roles, machines))
     picks = tuple(
-        Moment(leg.end.at_ms, leg_id, _offered_ms(leg)) for leg_id, leg in legs.items() if leg.end and leg.end.cause == "PICKED_OFF"
+        Moment(leg.end.at_ms, leg_id, leg_id, _offered_ms(leg)) for leg_id, leg in legs.items() if leg.end and leg.end.cause == "PICKED_OFF"
     )
     caller_ends = tuple(leg.end.at_ms for leg_id, leg in legs.items() if leg.end and roles[leg_id] == "caller")
     wins = _wins(legs, roots, roles, connected, peers, policy)
     has_visits = any(leg.visits for leg in legs.values())
-    return Race(call_id, legs, policy, roots, unseen, context, roles, machines, connected, wins, picks, caller_ends, has_visits)
+    bridged = {leg_id: min(peers[leg_id].values()) for leg_id in peers}
+    return Race(call_id, legs, policy, roots, unseen, context, roles, machines, connected, bridged, wins, picks, caller_ends, has_visits)
 
 
 def _offered_ms(leg: Leg) -> int:
@@ -188,21 +190,28 @@ def _wins(
         leg = legs[leg_id]
         assert leg.answered_ms is not None  # connected says so
         if roles[leg_id] == "caller":
-            elsewhere = [at_ms for peer, at_ms in peers[leg_id].items() if peer not in legs]
-            if elsewhere:
-                wins.append(Moment(min(elsewhere), leg_id, min(elsewhere) - policy.race_window_ms, min(elsewhere)))
+            wins += _picked_up(leg, legs, policy)
         elif roles[leg_id] != "pseudo" and leg_id not in roots:
-            wins.append(Moment(leg.answered_ms, leg_id, _offered_ms(leg), min(peers[leg_id].values())))
+            wins.append(Moment(leg.answered_ms, leg_id, leg_id, _offered_ms(leg), min(peers[leg_id].values())))
     if len(roots) > 1:
-        wins += _group_wins([legs[leg_id] for leg_id in roots if roles[leg_id] == "agent"])
+        wins += _group_wins([legs[leg_id] for leg_id in roots if roles[leg_id] == "agent" and legs[leg_id].is_real])
     return tuple(sorted(wins)) if len(wins) > 1 else tuple(wins)
 
 
+def _picked_up(caller: Leg, legs: Mapping[str, Leg], policy: Policy) -> Iterable[Moment]:
+    """A leg of another call took the caller: at each bridge to it, taken as offered one race window before."""
+    for peer, times in caller.bridges.items():
+        if peer not in legs:
+            for at_ms in times:
+                yield Moment(at_ms, peer, caller.leg_id, at_ms - policy.race_window_ms, at_ms)
+
+
 def _group_wins(agent_roots: list[Leg]) -> Iterable[Moment]:
-    sizes = Counter(leg.group_id for leg in agent_roots if leg.group_id is not None)
-    for leg in agent_roots:
-        if leg.answered_ms is not None and leg.group_id is not None and sizes[leg.group_id] > 1:
-            yield Moment(leg.answered_ms, leg.leg_id, _offered_ms(leg))
+    """Several agent legs that a platform placed side by side for one contact: who answers wins."""
+    if len(agent_roots) > 1:
+        for leg in agent_roots:
+            if leg.answered_ms is not None:
+                yield Moment(leg.answered_ms, leg.leg_id, leg.leg_id, _offered_ms(leg))
 
 
 def cause_of(leg: Leg, legs: Mapping[str, Leg], roles: Mapping[str, Role]) -> str | None:
@@ -229,7 +238,8 @@ def rivals(leg: Leg, moments: Iterable[Moment], policy: Policy, *, own: bool) ->
         for moment in moments
         if (own or moment.leg_id != leg.leg_id)
         and moment.at_ms >= since_ms
-        and (until_ms is None or moment.offered_ms <= until_ms + tolerance)
+        and until_ms is not None
+        and moment.offered_ms <= until_ms + tolerance
     ]
 
 

@@ -63,17 +63,6 @@ def home_of(event: LegEvent) -> str:
     return parent_of(event) or event.group_id or event.leg_id
 
 
-def mirror_of(event: LegEvent) -> Linked | None:
-    """Return what the leg's own key has to know of a link: on its offer, its end, and wherever the evidence is weaker."""
-    parent = parent_of(event)
-    above, rank = (parent, event.link_rank) if parent is not None else (event.group_id, GROUP_RANK)
-    if above is None or above == event.leg_id:
-        return None
-    if event.kind not in ("offered", "ended") and rank == 0:
-        return None
-    return Linked(tenant=event.tenant, to=event.leg_id, leg_id=event.leg_id, parent=above, rank=rank, at_ms=event.at_ms)
-
-
 def state_key(tenant: str, key: str) -> str:
     """Return the key of a record of calls.events, and of the state behind it."""
     return f"{tenant}|{key}"

@@ -8,14 +8,13 @@ from pipeline.core.classify import CallVerdict
 from pipeline.core.leg import Leg
 from pipeline.core.measures import call_queue, hold_ms, queue_of, ring_ms, started_ms, talk_ms, wait_ms
 from pipeline.core.model import CallRow, LegRow, Result, Verdict
-from pipeline.core.race import Race
+from pipeline.core.race import Race, rivals
 
 
 def leg_row(tenant: str, leg: Leg, verdict: Verdict, race: Race, *, final: bool, revision: int) -> LegRow:
     """Return the row of a leg that has a verdict."""
     winner, end = race.winner, leg.end
-    lost_ms = end.at_ms - winner.at_ms if winner and end and verdict.result is Result.LOSE_RACE else None
-    bridges = [times[0] for times in leg.bridges.values()]
+    beaten_by = rivals(leg, race.wins, race.policy, own=False) if verdict.result is Result.LOSE_RACE else []
     return LegRow(
         tenant=tenant,
         call_id=race.call_id,
@@ -31,13 +30,13 @@ def leg_row(tenant: str, leg: Leg, verdict: Verdict, race: Race, *, final: bool,
         queue=queue_of(leg, race),
         agent=leg.agent,
         parent_leg_id=leg.parent,
-        winner_leg_id=winner.leg_id if winner else None,
-        is_winner=any(win.leg_id == leg.leg_id for win in race.wins),
-        margin_ms=lost_ms,
+        winner_leg_id=winner.taker if winner else None,
+        is_winner=winner is not None and winner.taker == leg.leg_id,
+        margin_ms=end.at_ms - beaten_by[0].at_ms if end and beaten_by else None,
         offered_ms=leg.offered_ms,
         rang_ms=leg.rang_ms,
         answered_ms=leg.answered_ms,
-        bridged_ms=min(bridges, default=None),
+        bridged_ms=race.bridged.get(leg.leg_id),
         ended_ms=end.at_ms if end else None,
         ring_ms=ring_ms(leg),
         talk_ms=talk_ms(leg, race.legs),
@@ -82,8 +81,8 @@ def call_row(tenant: str, race: Race, verdicts: Mapping[str, Verdict], spoken: C
         needs_review=spoken.verdict.needs_review,
         context=race.context,
         queue=call_queue(race),
-        winner_leg_id=winner.leg_id if winner else None,
-        agent=race.legs[winner.leg_id].agent if winner else None,
+        winner_leg_id=winner.taker if winner else None,
+        agent=race.legs[winner.taker].agent if winner and winner.taker in race.legs else None,
         started_ms=started_ms(race),
         answered_ms=winner.at_ms if winner else None,
         ended_ms=max((leg.end.at_ms for leg in real if leg.end is not None), default=None),

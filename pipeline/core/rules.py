@@ -69,10 +69,6 @@ def _lost(case: Case, rule: str) -> Verdict:
     return verdict(Result.LOSE_RACE, "picked_up_elsewhere" if case.picks else "lost_race", rule)
 
 
-def _failed_reason(case: Case) -> str:
-    return "no_balance" if case.cause == "CALL_REJECTED" and case.sip_status == 402 else CAUSE[case.cause].reason
-
-
 # Legs that have not ended. P1 and P2 end the search without a verdict: see classify.NO_VERDICT.
 
 
@@ -176,7 +172,7 @@ def n1_not_confirmed(case: Case) -> Verdict | None:
 
 def n3_answered_but_failed(case: Case) -> Verdict | None:
     if case.answered and case.result_class is Result.FAILED:
-        return verdict(Result.FAILED, _failed_reason(case), "N3")
+        return verdict(Result.FAILED, CAUSE[case.cause].reason, "N3")
     return None
 
 
@@ -272,7 +268,10 @@ def _cancel_reason(case: Case) -> str:
 
 
 def f1_failed(case: Case) -> Verdict | None:
-    return verdict(Result.FAILED, _failed_reason(case), "F1") if case.result_class is Result.FAILED else None
+    if case.result_class is not Result.FAILED:
+        return None
+    unpaid = case.cause == "CALL_REJECTED" and case.sip_status == 402
+    return verdict(Result.FAILED, "no_balance" if unpaid else CAUSE[case.cause].reason, "F1")
 
 
 # Callers.
@@ -373,7 +372,7 @@ def c7b_own_line_died(case: Case) -> Verdict | None:
         return None
     if any(cause_of(leg, case.race.legs, case.race.roles) == case.cause for leg in offered):
         return None
-    return verdict(Result.FAILED, _failed_reason(case), "C7b")
+    return verdict(Result.FAILED, CAUSE[case.cause].reason, "C7b")
 
 
 def c6_all_alike(case: Case) -> Verdict | None:
@@ -388,7 +387,7 @@ def c7_nothing_offered(case: Case) -> Verdict | None:
         return None
     if case.result_class is None:
         return verdict(Result.FAILED, "unknown_cause", "C7", needs_review=True)
-    return verdict(Result.FAILED, _failed_reason(case), "C7") if case.result_class is Result.FAILED else None
+    return verdict(Result.FAILED, CAUSE[case.cause].reason, "C7") if case.result_class is Result.FAILED else None
 
 
 def c8_not_answered(_case: Case) -> Verdict | None:

@@ -48,7 +48,7 @@ def units_of(race: Race, verdicts: Mapping[str, Verdict], call_result: Result | 
         for leg_id, leg in race.legs.items()
         if leg.is_real and race.roles[leg_id] in ("agent", "customer")
     }
-    made = [row for row in visits(race.legs.values()) if row[2].is_real and race.roles[row[2].leg_id] != "pseudo"] if race.has_visits else []
+    made = _visits_made(race) if race.has_visits else []
     if made:
         winners = _visits_won(race)
         for joined_ms, visit_id, owner, visit in made:
@@ -56,6 +56,11 @@ def units_of(race: Race, verdicts: Mapping[str, Verdict], call_result: Result | 
     else:
         units |= _call_unit(race, call_result)
     return units
+
+
+def _visits_made(race: Race) -> list[tuple[int, str, Leg, Visit]]:
+    """Return the visits that are counted: an exit that names no visit tells how the caller left, not that there was one to count."""
+    return [row for row in visits(race.legs.values()) if row[1] and row[2].is_real and race.roles[row[2].leg_id] != "pseudo"]
 
 
 def _leg_unit(leg: Leg, race: Race, verdict: Verdict | None) -> Unit:

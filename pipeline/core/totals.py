@@ -33,11 +33,10 @@ class Reached(msgspec.Struct, frozen=True, kw_only=True, tag="reached", tag_fiel
 
 
 class Total(msgspec.Struct, array_like=True):
-    """One window of one queue: a slot per input partition. `turns`: how often it became final or open again."""
+    """One window of one queue: a slot per input partition."""
 
     slots: dict[int, Slot] = {}
     state: WindowState = "open"
-    turns: int = 0
 
 
 class Totals(msgspec.Struct):
@@ -118,12 +117,10 @@ def _advance(state: Totals, item: Reached, policy: Policy) -> list[TallyRow | La
 
 
 def _turned(state: Totals, key: SlotKey, total: Total, policy: Policy) -> TallyRow:
-    """Return the window's row; note whether it became final or open again."""
+    """Return the window's row; note whether it became final or open again. Its revision depends on what it says alone."""
     counts = _sum(total)
-    now: WindowState = "final" if state.now_ms >= final_ms(key, policy) and not is_pending(counts) else "open"
-    if now != total.state:
-        total.state = now
-        total.turns += 1
+    is_final = state.now_ms >= final_ms(key, policy) and not is_pending(counts)
+    total.state = "final" if is_final else "open"
     state.touched[key] = None
     tenant, queue, size_ms, start_ms = key
     return TallyRow(
@@ -133,7 +130,7 @@ def _turned(state: Totals, key: SlotKey, total: Total, policy: Policy) -> TallyR
         window_start_ms=start_ms,
         window_end_ms=start_ms + size_ms,
         window_state=total.state,
-        revision=sum(slot.revision for slot in total.slots.values()) + total.turns,
+        revision=2 * sum(slot.revision for slot in total.slots.values()) - 1 + is_final,
         **dict(zip(COLUMNS, counts, strict=True)),
     )
 

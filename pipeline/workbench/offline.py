@@ -14,7 +14,7 @@ import msgspec
 from pipeline.core import assemble, totals
 from pipeline.core.assemble import Assembly, Retired
 from pipeline.core.model import CallRow, LateRow, LegEvent, LegRow, Policy, TallyRow
-from pipeline.core.routing import EVERY_ORIGIN, Facts, Item, Linked, Watermark, home_of, mirror_of, state_key
+from pipeline.core.routing import EVERY_ORIGIN, Facts, Item, Linked, Watermark, home_of, state_key
 from pipeline.core.totals import Partial, Reached, Totals
 
 Row = LegRow | CallRow | TallyRow | LateRow
@@ -32,16 +32,13 @@ class Offline:
         self.retired: list[Retired] = []
 
     def send(self, event: LegEvent) -> None:
-        """Put an event, and what its leg's own key has to know of it, into the queues."""
+        """Put an event into the queue that its key belongs to."""
         self._put(state_key(event.tenant, home_of(event)), event)
-        mirror = mirror_of(event)
-        if mirror is not None:
-            self._put(state_key(mirror.tenant, mirror.to), mirror)
 
     def send_watermark(self, at_ms: int, origin: str = EVERY_ORIGIN) -> None:
         """Put a watermark into every queue."""
-        for queue in self.queues:
-            queue.append(Watermark(origin=origin, at_ms=at_ms))
+        for index in range(len(self.queues)):
+            self.put(index, Watermark(origin=origin, at_ms=at_ms))
 
     def run(self) -> None:
         """Take items until no queue holds one."""
@@ -77,8 +74,12 @@ class Offline:
             self.rows += totals.step(self.totals, Reached(partition=index, at_ms=state.now_ms), self.policy)
         totals.drain(self.totals)
 
+    def put(self, index: int, item: Item) -> None:
+        """Append an item to one partition."""
+        self.queues[index].append(item)
+
     def _put(self, key: str, item: Item) -> None:
-        self.queues[zlib.crc32(key.encode()) % len(self.queues)].append(item)
+        self.put(zlib.crc32(key.encode()) % len(self.queues), item)
 
 
 def last_rows(rows: Iterable[Row]) -> dict[tuple[object, ...], Row]:
