@@ -33,12 +33,21 @@ def group(events: Iterable[LegEvent]) -> list[Group]:
 def _calls_of_tenant(legs: Mapping[str, Leg]) -> list[Group]:
     parents = _links_in_effect(legs)
     roots = {leg_id: _root(leg_id, parents) for leg_id in legs}
-    names = {root: _call_id(root, [legs[leg_id] for leg_id in legs if roots[leg_id] == root]) for root in set(roots.values())}
-    return [_group(call_id, legs, parents, {root for root in names if names[root] == call_id}, roots) for call_id in _sorted(names)]
+    names = _call_ids(legs, roots)
+    return [
+        _group(call_id, legs, parents, {root for root in names if names[root] == call_id}, roots) for call_id in sorted(set(names.values()))
+    ]
 
 
-def _sorted(names: Mapping[str, str]) -> list[str]:
-    return sorted(set(names.values()))
+def _call_ids(legs: Mapping[str, Leg], roots: Mapping[str, str]) -> dict[str, str]:
+    """Root -> call: the least group below it or below a root that shares a group with it, and so on; else the root's own id."""
+    groups = {root: {leg.group_id for leg in legs.values() if roots[leg.leg_id] == root and leg.group_id} for root in set(roots.values())}
+    names = {root: min(found, default=root) for root, found in groups.items()}
+    while True:
+        joined = {root: min([names[root], *[names[other] for other in groups if groups[other] & groups[root]]]) for root in names}
+        if joined == names:
+            return names
+        names = joined
 
 
 def _group(call_id: str, legs: Mapping[str, Leg], parents: Mapping[str, str], tops: set[str], roots: Mapping[str, str]) -> Group:
@@ -73,7 +82,3 @@ def _root(leg_id: str, parents: Mapping[str, str]) -> str:
     while leg_id in parents:
         leg_id = parents[leg_id]
     return leg_id
-
-
-def _call_id(root: str, legs: Iterable[Leg]) -> str:
-    return min((leg.group_id for leg in legs if leg.group_id is not None), default=root)
