@@ -15,7 +15,7 @@ FOUND = 1
     "--directory",
     default="schemas",
     show_default=True,
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    type=click.Path(file_okay=False, path_type=Path),
     help="Where the files are.",
 )
 @click.option("--check", is_flag=True, help="Write nothing; exit 1 with the differences in words.")
@@ -35,6 +35,8 @@ def schemas(*, directory: Path, check: bool, topic: str | None) -> None:
             raise click.UsageError(f"no schema for {topic}: give one of {', '.join(made.TYPES)}")
         click.echo(made.text(topic), nl=False)
         return
+    if not directory.is_dir():
+        raise click.UsageError(f"no folder {directory} here: make it, or give another --directory")
     if check:
         lines = made.differences(directory)
         click.echo("\n".join(lines) if lines else "all schemas are what the types say", err=not lines)

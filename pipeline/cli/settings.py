@@ -28,6 +28,19 @@ def settings(*, bootstrap: str | None, as_json: bool, changed: bool, check: bool
     the defaults.
 
     \b
+    A callverdict.toml:
+      [policy]
+      grace_s = 60
+      [[sources]]
+      vendor = "freeswitch-esl"
+      topic = "pbx-events"
+      [queues.support]
+      numbers = ["20220"]
+      tz = "Europe/Berlin"
+      hours = {mon = ["09:00-17:30"], fri = ["09:00-12:00", "22:00-06:00"]}
+      holidays = ["2026-12-25"]
+
+    \b
     Example:
       callverdict settings --changed
       CALLVERDICT_GRACE_S=60 callverdict settings --check

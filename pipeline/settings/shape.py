@@ -8,85 +8,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from datetime import date
 from types import MappingProxyType
-from typing import Annotated, Any, Literal, Self
-from zoneinfo import ZoneInfo
+from typing import Annotated, Literal, Self
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    SecretStr,
-    Strict,
-    ValidationError,
-    ValidationInfo,
-    WrapValidator,
-    field_validator,
-    model_validator,
-)
-from pydantic_core import PydanticCustomError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, Strict, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from pipeline.settings.hours import span
+from pipeline.settings.values import YEAR_S, Count, Day, Hours, Milliseconds, Part, Seconds, Switch, Zone, advice, give
 
 Vendor = Literal["freeswitch-esl", "freeswitch-json-cdr", "canonical"]
 VENDOR_NAMES: tuple[Vendor, ...] = ("freeswitch-esl", "freeswitch-json-cdr", "canonical")
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-YEAR_S = 366 * 86_400
-
-
-def advice(text: str) -> PydanticCustomError:
-    """The one error of a value: what to give instead."""
-    return PydanticCustomError("advice", "{give}", {"give": text})
-
-
-def give(text: str) -> WrapValidator:
-    """Whatever is wrong with this value, say `text`."""
-
-    def validate(value: Any, handler: Any) -> Any:  # noqa: ANN401 - pydantic's own signature
-        try:
-            return handler(value)
-        except (ValidationError, ValueError) as error:
-            raise advice(text) from error
-
-    return WrapValidator(validate)
-
-
-def known_zone(name: str) -> str:
-    """A name of the time zone database. Raises KeyError or ValueError."""
-    return ZoneInfo(name).key
-
-
-def checked_zone(name: str) -> str:
-    try:
-        return known_zone(name)
-    except (KeyError, ValueError, OSError) as error:
-        raise advice("give a name of the time zone database, such as Europe/Berlin or UTC") from error
-
-
-def checked_span(text: str) -> str:
-    try:
-        span(text)
-    except ValueError as error:
-        raise advice(str(error)) from error
-    return text
-
-
-Seconds = Annotated[int, Strict(), Field(ge=0, le=YEAR_S), give("give a whole number of seconds, at least 0")]
-Milliseconds = Annotated[int, Strict(), Field(ge=0, le=60_000), give("give a whole number of milliseconds, from 0 to 60000")]
-Count = Annotated[int, Strict(), Field(ge=1), give("give a whole number, at least 1")]
-Switch = Annotated[bool, give("give true or false")]
-Part = Annotated[
-    str,
-    Strict(),
-    Field(pattern=r"^[^|]*$", max_length=256),
-    give("give a text of at most 256 characters without `|` (it separates the parts of a key)"),
-]
-Zone = Annotated[str, Strict(), AfterValidator(checked_zone)]
-Hours = tuple[Annotated[str, Strict(), AfterValidator(checked_span)], ...]
-Day = Annotated[date, give('give a date as "2026-12-25"')]
 
 
 class Table(BaseModel):
