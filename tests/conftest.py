@@ -28,3 +28,11 @@ def kafka() -> Iterator[Broker]:
 def topic_prefix() -> str:
     """Goes before the topics and group ids of one test, so that no two tests see each other."""
     return f"t{uuid.uuid4().hex[:8]}."
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What asks for the broker is a test with Kafka, whether or not its author remembered the marker."""
+    for item in items:
+        if "kafka" in getattr(item, "fixturenames", ()):
+            item.add_marker("kafka")
