@@ -51,8 +51,8 @@ async def lag(bootstrap: str, group: str, topics: Sequence[str], *, now_ms: int)
         isolation_level="read_committed", auto_offset_reset="earliest", max_partition_fetch_bytes=FETCH_BYTES,
     )  # fmt: skip
     consumer.assign(partitions)
-    await consumer.start()
     try:
+        await consumer.start()
         committed = {partition: await consumer.committed(partition) for partition in partitions}
         begin, end = await consumer.beginning_offsets(partitions), await consumer.end_offsets(partitions)
         next_offset = {partition: max(committed[partition] or 0, begin[partition]) for partition in partitions}

@@ -89,15 +89,14 @@ class Environment(PydanticBaseSettingsSource):
 
 
 def decoded(text: str, field: FieldInfo) -> Any:  # noqa: ANN401 - whatever JSON says
-    """Text stays text where text is wanted; else JSON, or numbers with commas; else text, for the advice to quote."""
+    """Text stays text where text is wanted; else JSON, and of a list also its parts with commas; else text, for the advice to quote."""
     if field.annotation in {str, SecretStr} or get_origin(field.annotation) is Literal:
         return text
-    for attempt in (text, f"[{text}]" if get_origin(field.annotation) is tuple else text):
-        try:
-            return json.loads(attempt)
-        except ValueError:
-            continue
-    return text
+    is_list = get_origin(field.annotation) is tuple and not text.lstrip().startswith("[")
+    try:
+        return json.loads(f"[{text}]" if is_list else text)
+    except ValueError:
+        return text
 
 
 def plant(tree: dict[str, Any], path: tuple[str, ...], value: object) -> None:

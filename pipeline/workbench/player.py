@@ -210,8 +210,8 @@ async def sent(paths: Sequence[Path], telling: Telling, found: Survey, output: O
         bootstrap_servers=bootstrap, client_id="callverdict-play", acks="all", enable_idempotence=True, linger_ms=5,
         max_request_size=MAX_RECORD_BYTES, partitioner=partitioner(),
     )  # fmt: skip
-    await producer.start()
     try:
+        await producer.start()
         return await sending(paths, telling, found, output, producer, topic)
     except KafkaConnectionError:
         raise

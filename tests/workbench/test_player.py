@@ -156,6 +156,8 @@ async def test_a_play_arrives_keyed_in_order_and_not_from_the_future(kafka: Brok
     heard: list[int] = []
     await topic_made(kafka.bootstrap, topic, 3)
     sent = await play([S01], Telling(speed=50.0), bootstrap=kafka.bootstrap, topic=topic, out=out, on_sent=heard.append)
+    found = survey(merged([S01]), 50.0)
+    assert sent.seconds >= (found.last_us - found.first_us) / 50 / 1_000_000
     there = await read(kafka.bootstrap, topic, 3, sent.records)
     written = list(records(out))
     assert sorted(value for *_, value in there) == sorted(written)
