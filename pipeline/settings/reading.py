@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple, get_origin
 
 from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, TomlConfigSettingsSource
+from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource
 
 from pipeline.errors import SettingsError
 from pipeline.settings.problems import Origin, Place, problems_of, unknown_variable
@@ -129,7 +129,7 @@ def file_tree(path: Path | None) -> dict[str, Any]:
     if path is None:
         return {}
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_bytes().decode("utf-8-sig"))  # some editors begin a file with a mark
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError([f"{path.name}: not TOML ({error}): mend this place"]) from error
     except OSError as error:
@@ -150,7 +150,7 @@ def read(environ: Mapping[str, str] | None = None, *, directory: Path | None = N
     class Sourced(Settings):
         @classmethod
         def outside(cls) -> tuple[PydanticBaseSettingsSource, ...]:
-            return Environment(cls, variables), TomlConfigSettingsSource(cls, path)
+            return Environment(cls, variables), InitSettingsSource(cls, from_file)
 
     def origin(leaf_path: tuple[str, ...]) -> Place:
         if leaf_path[0] in options:

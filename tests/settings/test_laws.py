@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pipeline.core.model import Policy
@@ -94,6 +94,8 @@ def test_any_environment_gives_settings_or_advice(environ: Mapping[str, str]) ->
 
 
 @given(st.text(string.printable, max_size=60))
+@example("\r")
+@example("\ufeffapp_id = 'marked'\r\n")
 def test_any_file_gives_settings_or_advice(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
     directory = tmp_path_factory.mktemp("settings")
     (directory / "callverdict.toml").write_text(text, encoding="utf-8")
