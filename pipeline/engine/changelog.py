@@ -83,7 +83,7 @@ def _apply_own(key: bytes, value: bytes, restored: Restored) -> None:
 def check_partitions(restored: Restored, topic: str, changelog: str, counts: Mapping[str, int]) -> None:
     """Raises RepartitionedError when the state was written for another number of partitions."""
     now = counts[topic]
-    if restored.partitions not in (None, now):
-        raise RepartitionedError(topic, changelog, restored.partitions or 0, now)
+    if restored.partitions is not None and restored.partitions != now:
+        raise RepartitionedError(topic, changelog, restored.partitions, now)
     if counts[changelog] != now:
         raise RepartitionedError(topic, changelog, counts[changelog], now)

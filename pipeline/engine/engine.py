@@ -10,14 +10,15 @@ from typing import Any
 
 from aiokafka import TopicPartition
 
+from pipeline.engine.assignment import Assignment, Kept, Source, Surroundings
 from pipeline.engine.barrier import Barrier
 from pipeline.engine.ending import Exit, end_process, log
 from pipeline.engine.observer import Fault, Observer, PartitionStatus
-from pipeline.engine.partition import Assignment, Kept, Partition, Source, Surroundings
+from pipeline.engine.partition import Partition
 from pipeline.engine.records import Chunk
 from pipeline.engine.settings import EngineSettings
 from pipeline.engine.step import Stage
-from pipeline.engine.survey import Survey, partition_counts, patiently, survey
+from pipeline.engine.survey import HOPELESS, Survey, partition_counts, patiently, setup_problems, survey
 from pipeline.engine.writer import Writer
 
 
@@ -33,6 +34,7 @@ class Engine:
         self._partitions: dict[TopicPartition, Partition] = {}
         self._kept: dict[TopicPartition, Kept] = {}
         self._assigned = False
+        self._being_closed = 0
         self._frozen = False
         self._ending = False
 
@@ -50,13 +52,16 @@ class Engine:
 
     def ready(self) -> bool:
         """The group has assigned this worker its partitions, perhaps none, and all of them are restored and running."""
-        ready = self._assigned and all(partition.running for partition in self._partitions.values())
-        if ready and not self._frozen:
-            self._freeze()
-        return ready
+        return self._assigned and all(partition.running for partition in self._partitions.values())
 
-    def _freeze(self) -> None:
-        """What lives now lives long: the collector need not look at it again."""
+    def at_rest(self) -> bool:
+        """No partition is open or being closed: nothing is in flight."""
+        return not self._partitions and not self._being_closed
+
+    def _on_running(self) -> None:
+        """The first time that all is restored: what lives now lives long, the collector need not look at it again."""
+        if self._frozen or not self.ready():
+            return
         self._frozen = True
         gc.collect()
         gc.freeze()
@@ -74,6 +79,8 @@ class Engine:
             writers = await asyncio.gather(*(self._fence(place) for place in mine))
             around = await self._look_around(source)
             found = await patiently(lambda: self._survey(mine), what="committed offsets", patience_s=self.settings.patience_s)
+        except HOPELESS as error:
+            end_process(Exit.SETUP, "broker.refuses", error=repr(error), advice="check the security settings and what this user may do")
         except BaseException as error:  # noqa: BLE001  half an assignment is none
             self.observer.stopped("assignment.failed")
             end_process(
@@ -100,7 +107,9 @@ class Engine:
 
     async def _close(self, places: Iterable[TopicPartition]) -> None:
         closing = [partition for place in places if (partition := self._partitions.pop(place, None)) is not None]
+        self._being_closed += len(closing)
         kept = await asyncio.gather(*(partition.close() for partition in closing))
+        self._being_closed -= len(closing)
         self._kept.update({partition.place: state for partition, state in zip(closing, kept, strict=True) if state is not None})
 
     # -- an assignment, step by step
@@ -118,9 +127,11 @@ class Engine:
         counts = await patiently(
             lambda: partition_counts(self.settings, topics), what="partition counts", patience_s=self.settings.patience_s
         )
-        if missing := sorted(set(topics) - counts.keys()):
-            end_process(Exit.SETUP, "topics.missing", topics=missing, advice="create them first")
-        return Surroundings(settings=self.settings, observer=self.observer, fault=self._fault, source=source, counts=counts)
+        if problems := setup_problems(list(self.stages.values()), counts):
+            end_process(Exit.SETUP, "setup.refused", problems=problems)
+        return Surroundings(
+            settings=self.settings, observer=self.observer, fault=self._fault, source=source, counts=counts, running=self._on_running
+        )
 
     async def _survey(self, places: Collection[TopicPartition]) -> Survey:
         changelogs = [changelog for place in places if (changelog := self._changelog_of(place)) is not None]
@@ -152,7 +163,7 @@ class Engine:
             log.error("records.lost", topic=place.topic, partition=place.partition, first=committed.offset, last=begin - 1,
                       advice="the topic's retention deleted them before they were read; lengthen it")  # fmt: skip
         kept = self._kept.get(place)
-        if kept is not None and (kept.position, kept.changelog_end) != (committed, changelog_end):
+        if kept is not None and (kept.position, kept.restored.end) != (committed, changelog_end):
             kept = None
         return Assignment(
             place=place,
@@ -160,7 +171,6 @@ class Engine:
             committed=committed,
             begin=begin,
             end=found.end[place],
-            changelog_end=changelog_end,
             kept=kept,
         )
 

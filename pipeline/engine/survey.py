@@ -3,21 +3,44 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError
+from aiokafka.errors import (
+    AuthenticationFailedError,
+    ClusterAuthorizationFailedError,
+    GroupAuthorizationFailedError,
+    KafkaError,
+    SaslAuthenticationFailed,
+    TopicAuthorizationFailedError,
+    TransactionalIdAuthorizationFailed,
+    UnsupportedSaslMechanismError,
+    UnsupportedVersionError,
+)
 
 from pipeline.engine import clock
 from pipeline.engine.ending import log
 from pipeline.engine.settings import EngineSettings
+from pipeline.engine.step import Stage
 from pipeline.engine.writer import Position
 
 T = TypeVar("T")
+
+HOPELESS = (
+    AuthenticationFailedError,
+    ClusterAuthorizationFailedError,
+    GroupAuthorizationFailedError,
+    SaslAuthenticationFailed,
+    TopicAuthorizationFailedError,
+    TransactionalIdAuthorizationFailed,
+    UnsupportedSaslMechanismError,
+    UnsupportedVersionError,
+)
+"""Waiting does not mend these."""
 
 FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 2.0
@@ -52,6 +75,20 @@ async def partition_counts(settings: EngineSettings, topics: Collection[str]) ->
     async with admin(settings) as client:
         described = await client.describe_topics(sorted(set(topics)))
     return {topic["topic"]: len(topic["partitions"]) for topic in described if not topic["error_code"]}
+
+
+def setup_problems(stages: Sequence[Stage], counts: Mapping[str, int]) -> list[str]:
+    """What keeps the stages from running on these topics, one sentence each; `counts` has the topics that exist."""
+    missing = sorted({topic for stage in stages for topic in stage.all_topics} - counts.keys())
+    problems = [f"topic {topic} does not exist: create it before the worker starts" for topic in missing]
+    for stage in stages:
+        topic, changelog = stage.topics[0], stage.changelog
+        if changelog is not None and changelog in counts and topic in counts and counts[topic] != counts[changelog]:
+            problems.append(
+                f"topic {topic} has {counts[topic]} partitions and its changelog {changelog} has {counts[changelog]}: they must be equal; "
+                "create new topics with the number you want and replay the input into them under a new app id"
+            )
+    return problems
 
 
 @asynccontextmanager
@@ -90,7 +127,7 @@ async def patiently(attempt: Callable[[], Awaitable[T]], *, what: str, patience_
         try:
             return await attempt()
         except (KafkaError, OSError) as error:
-            if deadline is not None and clock.elapsed_s() + pause_s > deadline:
+            if isinstance(error, HOPELESS) or (deadline is not None and clock.elapsed_s() + pause_s > deadline):
                 raise
             log.warning("broker.awaited", what=what, error=repr(error), again_in_s=pause_s)
         await asyncio.sleep(pause_s)

@@ -22,7 +22,7 @@ from pipeline.engine.observer import Fault, Observer, SilentObserver, no_fault
 from pipeline.engine.quiet import limit_floods
 from pipeline.engine.settings import EngineSettings
 from pipeline.engine.step import Stage
-from pipeline.engine.survey import partition_counts, patiently
+from pipeline.engine.survey import HOPELESS, partition_counts, patiently, setup_problems
 from pipeline.engine.web import Route, Web
 
 STREAM_CHUNKS = 64
@@ -79,7 +79,7 @@ def _add_agent(app: App, stage: Stage) -> None:
 
 async def _close_before_shutdown(app: App, **_: Any) -> None:
     await app.engine.finish()
-    _end_after(LEAVE_S, Exit.CLEAN, "leaving.cut_short")
+    _end_after(LEAVE_S, app)
 
 
 class Preflight(Service):
@@ -92,23 +92,12 @@ class Preflight(Service):
     async def on_start(self) -> None:
         stages = list(self._engine.stages.values())
         topics = [topic for stage in stages for topic in stage.all_topics]
-        counts = await patiently(lambda: partition_counts(self._engine.settings, topics), what="the broker", patience_s=None)
+        try:
+            counts = await patiently(lambda: partition_counts(self._engine.settings, topics), what="the broker", patience_s=None)
+        except HOPELESS as error:
+            end_process(Exit.SETUP, "broker.refuses", error=repr(error), advice="check the security settings and what this user may do")
         if problems := setup_problems(stages, counts):
             end_process(Exit.SETUP, "setup.refused", problems=problems)
-
-
-def setup_problems(stages: Sequence[Stage], counts: Mapping[str, int]) -> list[str]:
-    """What keeps the stages from running on these topics, one sentence each; `counts` has the topics that exist."""
-    missing = sorted({topic for stage in stages for topic in stage.all_topics} - counts.keys())
-    problems = [f"topic {topic} does not exist: create it before the worker starts" for topic in missing]
-    for stage in stages:
-        topic, changelog = stage.topics[0], stage.changelog
-        if changelog is not None and changelog in counts and topic in counts and counts[topic] != counts[changelog]:
-            problems.append(
-                f"topic {topic} has {counts[topic]} partitions and its changelog {changelog} has {counts[changelog]}: they must be equal; "
-                "create new topics with the number you want and replay the input into them under a new app id"
-            )
-    return problems
 
 
 class Worker(faust.Worker):
@@ -119,15 +108,21 @@ class Worker(faust.Worker):
         self.spinner = None
 
     def _schedule_shutdown(self, signal: Any) -> None:
-        _end_after(CLOSE_S, Exit.CRASH, "closing.cut_short")
+        _end_after(CLOSE_S, self.app)
         super()._schedule_shutdown(signal)
 
 
-def _end_after(seconds: float, code: Exit, event: str) -> None:
+def _end_after(seconds: float, app: App) -> None:
     """Faust's own ending may wait for an absent broker for ever, so it gets a limit that no event loop can hold up."""
-    timer = threading.Timer(seconds, end_process, (code, event), {"after_s": seconds})
+    timer = threading.Timer(seconds, _cut_short, (app,))
     timer.daemon = True
     timer.start()
+
+
+def _cut_short(app: App) -> None:
+    if app.engine.at_rest():
+        end_process(Exit.CLEAN, "leaving.cut_short", advice="the group notices when the session has timed out")
+    end_process(Exit.CRASH, "closing.cut_short", advice="a transaction in flight did not end; it is taken up again after a restart")
 
 
 def run(app: App, routes: Mapping[str, Route] | None = None) -> int:

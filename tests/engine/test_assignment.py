@@ -92,3 +92,18 @@ async def test_a_changed_number_of_partitions_is_refused(view: View, start: Star
     assert await worker.ended() == 2
     assert "was written for 2" in worker.log
     assert "replay the input" in worker.log
+
+
+async def test_offsets_that_were_set_back_count_nothing_twice(view: View, start: StartWorker) -> None:
+    """The state knows its position; a group whose offsets expired or were reset does not."""
+    await view.create()
+    await view.write("in", numbered(1_000))
+    worker = start()
+    await view.drained()
+    assert await worker.stop() == 0
+    await view.reset("in", 0)
+    await view.write("in", numbered(1_000, first=1_000))
+    worker = start()
+    await view.drained()
+    assert worker.log.count("offset.disagrees") == 4
+    await view.assert_counted_once()

@@ -20,7 +20,7 @@ from pipeline.engine.quiet import FloodLimit
 from pipeline.engine.records import Chunk, GapError, continued, joined, sliced
 from pipeline.engine.settings import EngineSettings
 from pipeline.engine.step import BATCH_BYTES, MAX_RECORD_BYTES, Stage, record_bytes
-from pipeline.engine.worker import setup_problems
+from pipeline.engine.survey import setup_problems
 from pipeline.engine.writer import Writer
 
 

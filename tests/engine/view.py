@@ -78,6 +78,13 @@ class View:
             found = await admin.list_consumer_group_offsets(self.app_id, partitions=places)
         return {place.partition: found[place].offset for place in places}
 
+    async def reset(self, name: str, offset: int) -> None:
+        """Set the group's offsets as an operator would; nobody may be in the group."""
+        async with AIOKafkaConsumer(bootstrap_servers=self.bootstrap, group_id=self.app_id, enable_auto_commit=False) as consumer:
+            places = await self._places(consumer, name)
+            consumer.assign(places)
+            await consumer.commit(dict.fromkeys(places, offset))
+
     async def lags(self, name: str) -> dict[int, int]:
         """End of the log minus committed offset, per partition; a partition without a commit counts from 0."""
         places = await self._all_places(name)
