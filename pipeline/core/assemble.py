@@ -131,7 +131,7 @@ def _take_event(state: Assembly, event: LegEvent, policy: Policy, out: list[Outp
     mirror = mirror_of(call, leg, event, link)
     if mirror is not None:
         out.append(mirror)
-    if call.up is not None or link != leg.link() or group_id != leg.group_id or is_new:
+    if call.is_signpost or link != leg.link() or group_id != leg.group_id or is_new:
         _place(state, call, out)
     _reviewed(state, key, call, policy, out, at_once=event.origin == DIRECT)
     if event.origin == DIRECT:
@@ -189,11 +189,15 @@ def _place(state: Assembly, call: Call, out: list[Output], at_hand: str | None =
     out += sent
     moved_to = {item.leg.leg_id: item.to for item in sent if isinstance(item, Facts)}
     for leg_id in left:
-        published = call.rows.get(leg_id)
-        if published is not None and published.said:
-            published.revision += 1
-            published.said, published.final, published.digest = "", False, 0
-            out.append(withdrawn_leg(call.tenant, call.key, leg_id, moved_to=moved_to[leg_id], revision=published.revision))
+        _withdraw(call, leg_id, moved_to[leg_id], out)
+
+
+def _withdraw(call: Call, leg_id: str, moved_to: str | None, out: list[Output]) -> None:
+    published = call.rows.get(leg_id)
+    if published is not None and published.said:
+        published.revision += 1
+        published.said, published.final, published.digest = "", False, 0
+        out.append(withdrawn_leg(call.tenant, call.key, leg_id, moved_to=moved_to, revision=published.revision))
 
 
 # Stream time.
@@ -304,6 +308,8 @@ def _publish(state: Assembly, call: Call, race: Race, policy: Policy, out: list[
     verdicts = _verdicts(call, race, final=final, now_ms=state.now_ms)
     for leg_id, verdict in verdicts.items():
         _publish_leg(call, call.legs[leg_id], verdict, race, out, final=final)
+    for leg_id in sorted(call.rows.keys() - verdicts.keys()):
+        _withdraw(call, leg_id, None, out)  # turned out to be nobody's leg, or not to have ended
     spoken = judge_call(race, verdicts)
     _publish_call(call, race, verdicts, spoken, out, final=final)
     _count(state, call, units_of(race, verdicts, spoken.verdict.result if spoken is not None else None), policy, out)
@@ -314,7 +320,7 @@ def _verdicts(call: Call, race: Race, *, final: bool, now_ms: int) -> dict[str, 
     for leg_id in sorted(call.legs):
         verdict = judge(call.legs[leg_id], race, complete=final, now_ms=now_ms)
         if verdict is not None:
-            doubtful = call.held > 1 and not verdict.needs_review
+            doubtful = call.is_stuck and not verdict.needs_review
             verdicts[leg_id] = msgspec.structs.replace(verdict, needs_review=True) if doubtful else verdict
     return verdicts
 

@@ -1,7 +1,7 @@
 """What is kept under one key: the legs of a call, or the way to the key that has them; and what was published of it.
 
 A key is a leg's id or a group's. As long as nothing links it elsewhere it is a call. Once it is linked it passes on what it has
-and what still comes ("up"), and is a signpost from then on. Every fact about links is a minimum, so all orders end alike.
+and what still comes, and is a signpost from then on. Every fact about links is a minimum, so all orders end alike.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from pipeline.core.tally import Unit
 
 Link = tuple[int, str]
 """(rank, what stands above)"""
-NOT_HELD, HELD_RING, HELD_HOPS = 0, 1, 2
 
 
 class Published(msgspec.Struct, array_like=True):
@@ -30,14 +29,17 @@ class Published(msgspec.Struct, array_like=True):
 
 
 class Call(msgspec.Struct, array_like=True):
-    """The state behind one key. `held`: it is linked upward, but keeps its legs (the least of a ring of links; hops used up)."""
+    """The state behind one key."""
 
     tenant: str
     key: str
     legs: dict[str, Leg] = {}
-    up: Link | None = None
-    held: int = NOT_HELD
+    link: Link | None = None  # the best link of the key's own leg
+    group: str | None = None  # the least group that stands above
     is_group: bool = False
+    is_ring: bool = False  # the least id of a ring of links: the root of all in it
+    is_stuck: bool = False  # facts came here through too many keys, and stay
+    sent: Link | None = None  # what stood above when facts were last passed on
     gone: dict[str, Link] = {}  # legs that hang elsewhere
     mirrored: dict[str, Link] = {}  # links of legs that are not kept here, as their own keys were told
     through: dict[str, str] = {}  # keys that pass their facts on to us -> the key above them
@@ -49,9 +51,16 @@ class Call(msgspec.Struct, array_like=True):
     is_dirty: bool = False  # facts came in since the last review
 
     @property
+    def up(self) -> Link | None:
+        """Return what stands above this key: its link, unless that leads round in a ring, else a group."""
+        if self.link is not None and not self.is_ring:
+            return self.link
+        return None if self.group is None else (GROUP_RANK, self.group)
+
+    @property
     def is_signpost(self) -> bool:
         """Tell whether facts that come here have to go on."""
-        return self.up is not None and not self.held
+        return not self.is_stuck and self.up is not None
 
 
 class Closed(msgspec.Struct, array_like=True):
@@ -96,14 +105,13 @@ def add_link(call: Call, linked: Linked) -> list[Linked]:
     """Take note of a link. Return what other keys have to be told now."""
     link = (linked.rank, linked.parent)
     if linked.leg_id == call.key:
-        return _add_own_link(call, link, linked)
+        return _add_own_link(call, link)
     if linked.rank >= GROUP_RANK:
-        if linked.parent != call.key:
+        if linked.parent < call.key:
             call.is_group = True
-            call.up = min(call.up or link, link)
+            call.group = min(call.group or linked.parent, linked.parent)
         return []
-    if call.held == HELD_RING:
-        call.held = NOT_HELD  # the ring may be broken: facts go round once more, and stay if it is not
+    call.is_ring = False  # it may be broken now: facts go round once more, and stay if it is not
     call.through.pop(linked.leg_id, None)
     if linked.leg_id in call.legs:
         merge_link(call.legs[linked.leg_id], *link)
@@ -114,16 +122,16 @@ def add_link(call: Call, linked: Linked) -> list[Linked]:
     return []
 
 
-def _add_own_link(call: Call, link: Link, linked: Linked) -> list[Linked]:
-    if linked.rank < GROUP_RANK and call.key in call.legs:
-        merge_link(call.legs[call.key], *link)
-    known = call.up
+def _add_own_link(call: Call, link: Link) -> list[Linked]:
+    """Keep the better link, and tell the other one's key where this key's leg really hangs."""
+    known = call.link if call.link is not None else call.up
+    if link[0] >= GROUP_RANK:
+        call.group = min(call.group or link[1], link[1])
+    elif call.link is None or link < call.link:
+        call.link, call.is_ring = link, False
     if known is None or known[1] == link[1]:
-        call.up = min(known or link, link)
         return []
     better, weaker = sorted((known, link))
-    if better != known:
-        call.up, call.held = better, NOT_HELD
     return [_told(call, weaker[1], better)]
 
 
@@ -138,9 +146,9 @@ def add_facts(call: Call, facts: Facts) -> bool:
             call.through[key] = above
             call.gone.pop(key, None)
     if call.key in facts.via and call.key == min(facts.via[facts.via.index(call.key) :]):
-        call.held = HELD_RING
-    elif len(set(facts.via)) >= MAX_HOPS and call.held == NOT_HELD:
-        call.held = HELD_HOPS
+        call.is_ring = True
+    elif len(set(facts.via)) >= MAX_HOPS:
+        call.is_stuck = True
     published = call.rows.setdefault(facts.leg.leg_id, Published())
     published.revision = max(published.revision, facts.revision)
     return merge(leg_of(call, facts.leg.leg_id), facts.leg)
@@ -158,7 +166,7 @@ def place(call: Call, at_hand: str | None = None, via: tuple[str, ...] = ()) -> 
             out.append(_pass_on(call, leg_id, call.up[1], via if leg_id == at_hand else None))
             left.append(leg_id)
         call.legs.clear()
-    elif not call.held:
+    elif not call.is_stuck:
         while (lost := next(_strays(call), None)) is not None:
             leg_id, to = lost
             out.append(_pass_on(call, leg_id, to, via if leg_id == at_hand else None))
@@ -170,30 +178,26 @@ def place(call: Call, at_hand: str | None = None, via: tuple[str, ...] = ()) -> 
 
 
 def _find_above(call: Call) -> list[Facts | Linked]:
-    """Set `up` from the key's own leg and the groups of its legs. Return what the key that stood above before has to be told."""
-    known = call.up
-    candidates = [known] if known is not None else []
+    """Learn from the legs at hand what stands above this key. Return what the keys concerned have to be told."""
     own = call.legs.get(call.key)
-    if own is not None and own.parent is not None:
-        candidates.append((own.rank, own.parent))
+    own_link = own.link() if own is not None else None
+    if own_link is not None and (call.link is None or own_link < call.link):
+        call.link, call.is_ring = own_link, False
     groups = {leg.group_id for leg in call.legs.values() if leg.group_id is not None}
     call.is_group = call.is_group or call.key in groups
     if groups:
         least = min(groups)
         if not call.is_group or least < call.key:
-            candidates.append((GROUP_RANK, least))
-    best = min(candidates, default=None)
+            call.group = min(call.group or least, least)
     out: list[Facts | Linked] = []
-    if best is not None and best != known:
-        call.up, call.held = best, NOT_HELD
-        if known is not None and known[1] != best[1]:
-            out.append(_told(call, known[1], best))
-    top = best[1] if best is not None and best[0] == GROUP_RANK else call.key if call.is_group else None
+    up, sent = call.up, call.sent
+    if up is not None and up != sent:
+        if sent is not None and sent[1] != up[1] and (up[0] < GROUP_RANK or sent[0] >= GROUP_RANK):
+            out.append(_told(call, sent[1], up))
+        call.sent = up
+    top = call.group or (call.key if call.is_group else None)
     if top is not None:
-        out += [
-            Linked(tenant=call.tenant, to=group, leg_id=call.key, parent=top, rank=GROUP_RANK, at_ms=call.last_ms)
-            for group in sorted(groups - {top, call.key})
-        ]
+        out += [_told(call, group, (GROUP_RANK, top)) for group in sorted(groups - {top, call.key})]
     return out
 
 

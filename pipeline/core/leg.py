@@ -70,6 +70,7 @@ class Leg(msgspec.Struct, array_like=True):
     holds: list[int] = []
     unholds: list[int] = []
     visits: dict[str, Visit] = {}
+    exit_hint: QueueExit | None = None  # how the caller left, from a witness that names no visit
     flags: frozenset[str] = frozenset()
     silences: frozenset[str] = frozenset()
 
@@ -167,8 +168,8 @@ def _fold_hints(leg: Leg, event: LegEvent) -> bool:
         leg.flags, changed = leg.flags.union(event.flags), True
     if event.cannot_report and not leg.silences.issuperset(event.cannot_report):
         leg.silences, changed = leg.silences.union(event.cannot_report), True
-    if event.queue_exit is not None and event.kind not in _VISITS:
-        changed |= _merge_visit(leg, event.visit_id or "", Visit(event.queue, event.joined_ms, None, event.queue_exit))
+    if event.queue_exit is not None and event.kind not in _VISITS and (leg.exit_hint is None or event.queue_exit < leg.exit_hint):
+        leg.exit_hint, changed = event.queue_exit, True
     return changed
 
 
@@ -201,7 +202,7 @@ def merge(leg: Leg, other: Leg) -> bool:
 
 _IMAGE = msgspec.msgpack.Encoder(order="deterministic").encode
 _LEAST = (
-    "group_id", "direction", "queue", "agent", "dialed", "source", "offered_ms", "rang_ms", "answered_ms", "ring_limit_ms",
+    "group_id", "direction", "queue", "agent", "dialed", "source", "offered_ms", "rang_ms", "answered_ms", "ring_limit_ms", "exit_hint",
 )  # fmt: skip
 
 

@@ -16,32 +16,34 @@ def ring_ms(leg: Leg) -> int | None:
 
 
 def talk_ms(leg: Leg, legs: Mapping[str, Leg]) -> int | None:
-    """Return the time bridged, overlaps once; None unless answered and ended. A bridge known on one leg holds for both."""
-    if leg.answered_ms is None or leg.end is None:
+    """Return the time bridged, overlaps once, as far as its end is known; None if never answered.
+
+    A bridge known on one leg holds for both.
+    """
+    if leg.answered_ms is None:
         return None
     if "bridges" in leg.silences:
-        return max(0, leg.end.at_ms - leg.answered_ms)
-    spans: list[tuple[int, int]] = []
+        return 0 if leg.end is None else max(0, leg.end.at_ms - leg.answered_ms)
     peers = set(leg.bridges) | {other_id for other_id, other in legs.items() if leg.leg_id in other.bridges}
+    spans: list[tuple[int, int]] = []
     for peer in peers:
         other = legs.get(peer)
         starts = [*leg.bridges.get(peer, ()), *(other.bridges.get(leg.leg_id, ()) if other is not None else ())]
         stops = [*leg.unbridges.get(peer, ()), *(other.unbridges.get(leg.leg_id, ()) if other is not None else ())]
-        spans += _spans(starts, stops, leg.end.at_ms)
+        spans += _spans(starts, stops, leg.ended_ms)
     return _covered_ms(spans)
 
 
 def hold_ms(leg: Leg) -> int | None:
-    """Return the time on hold; None unless answered and ended."""
-    if leg.answered_ms is None or leg.end is None:
-        return None
-    return _covered_ms(_spans(leg.holds, leg.unholds, leg.end.at_ms))
+    """Return the time on hold, as far as its end is known; None if never answered."""
+    return None if leg.answered_ms is None else _covered_ms(_spans(leg.holds, leg.unholds, leg.ended_ms))
 
 
-def _spans(starts: Iterable[int], stops: Iterable[int], end_ms: int) -> list[tuple[int, int]]:
-    """Return for each start the span to the next later stop, else to the end."""
-    ordered = sorted(stops)
-    return [(start, min([stop for stop in ordered if stop > start] + [end_ms])) for start in starts]
+def _spans(starts: Iterable[int], stops: Iterable[int], end_ms: int | None) -> list[tuple[int, int]]:
+    """Return for each start the span to the next later stop, else to the end; never past the end."""
+    limits = sorted(stops)
+    ends = [] if end_ms is None else [end_ms]
+    return [(start, max(start, min([stop for stop in limits if stop > start] + ends, default=start))) for start in starts]
 
 
 def _covered_ms(spans: Iterable[tuple[int, int]]) -> int:

@@ -41,6 +41,7 @@ class Race(msgspec.Struct, frozen=True, gc=False):
     picks: tuple[Moment, ...]
     caller_ends: tuple[int, ...]
     has_visits: bool
+    size: int  # legs of which more than a bridge or a note is known
 
     @property
     def winner(self) -> Moment | None:
@@ -62,9 +63,10 @@ def read(call_id: str, legs: Mapping[str, Leg], policy: Policy, through: Mapping
     )
     caller_ends = tuple(leg.end.at_ms for leg_id, leg in legs.items() if leg.end and roles[leg_id] == "caller")
     wins = _wins(legs, roots, roles, connected, peers, policy)
+    size = sum(1 for leg in legs.values() if leg.is_real)
     has_visits = any(leg.visits for leg in legs.values())
     bridged = {leg_id: min(peers[leg_id].values()) for leg_id in peers}
-    return Race(call_id, legs, policy, roots, unseen, context, roles, machines, connected, bridged, wins, picks, caller_ends, has_visits)
+    return Race(call_id, legs, policy, roots, unseen, context, roles, machines, connected, bridged, wins, picks, caller_ends, has_visits, size)
 
 
 def _offered_ms(leg: Leg) -> int:

@@ -51,8 +51,8 @@ def leg_row(tenant: str, leg: Leg, verdict: Verdict, race: Race, *, final: bool,
     )
 
 
-def withdrawn_leg(tenant: str, call_id: str, leg_id: str, *, moved_to: str, revision: int) -> LegRow:
-    """Return the row that takes back what was said of a leg under a call that it left."""
+def withdrawn_leg(tenant: str, call_id: str, leg_id: str, *, moved_to: str | None, revision: int) -> LegRow:
+    """Return the row that takes back what was said of a leg: it went to another call, or has no verdict after all."""
     return LegRow(
         tenant=tenant, call_id=call_id, leg_id=leg_id, result=None, reason=None, rule=None, final=False, needs_review=False,
         role=None, context=None, direction=None, queue=None, agent=None, parent_leg_id=None, winner_leg_id=None, is_winner=False,

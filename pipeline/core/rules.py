@@ -114,13 +114,13 @@ def l1_lost(case: Case) -> Verdict | None:
 def l2_winner_unknown(case: Case) -> Verdict | None:
     if case.cause not in LOSING or case.role == "customer":
         return None
-    alone = case.is_root and len(case.race.legs) == 1
+    alone = case.is_root and case.race.size == 1
     rootless = not case.is_root and case.leg.leg_id in case.race.unseen and not case.race.wins
     return verdict(Result.LOSE_RACE, "winner_unknown", "L2") if alone or rootless else None
 
 
 def l3_no_winner(case: Case) -> Verdict | None:
-    return verdict(Result.CANCEL, "no_winner", "L3") if case.cause in LOSING else None
+    return verdict(Result.CANCEL, "no_winner", "L3") if case.cause in LOSE_RACE_CLASS else None
 
 
 def a2_root_answered(case: Case) -> Verdict | None:
@@ -184,7 +184,7 @@ def n2_not_connected(case: Case) -> Verdict | None:
 
 def a4_presumed_answered(case: Case) -> Verdict | None:
     leg = case.leg
-    silent = "answers" in leg.silences and not leg.flags and not leg.visits and len(case.race.legs) == 1
+    silent = "answers" in leg.silences and not leg.flags and not leg.visits and case.race.size == 1
     if silent and case.cause == "NORMAL_CLEARING" and case.ended_by != "far_refused":
         return verdict(Result.ANSWERED, "presumed_answered", "A4", needs_review=True)
     return None
@@ -268,10 +268,11 @@ def _cancel_reason(case: Case) -> str:
 
 
 def f1_failed(case: Case) -> Verdict | None:
-    if case.result_class is not Result.FAILED:
-        return None
-    unpaid = case.cause == "CALL_REJECTED" and case.sip_status == 402
-    return verdict(Result.FAILED, "no_balance" if unpaid else CAUSE[case.cause].reason, "F1")
+    return verdict(Result.FAILED, _failed_reason(case), "F1") if case.result_class is Result.FAILED else None
+
+
+def _failed_reason(case: Case) -> str:
+    return "no_balance" if case.cause == "CALL_REJECTED" and case.sip_status == 402 else CAUSE[case.cause].reason
 
 
 # Callers.
@@ -350,8 +351,9 @@ def c2_left_the_queue(case: Case) -> Verdict | None:
 
 
 def _queue_exit(leg: Leg) -> str | None:
+    """Return the exit of the leg's last visit, else what a witness said who named no visit."""
     made: list[tuple[int, str, Leg, Visit]] = visits([leg]) if leg.visits else []
-    return made[-1][3].exit if made else None
+    return (made[-1][3].exit if made else None) or leg.exit_hint
 
 
 def c3_abandoned(case: Case) -> Verdict | None:
@@ -372,7 +374,7 @@ def c7b_own_line_died(case: Case) -> Verdict | None:
         return None
     if any(cause_of(leg, case.race.legs, case.race.roles) == case.cause for leg in offered):
         return None
-    return verdict(Result.FAILED, CAUSE[case.cause].reason, "C7b")
+    return verdict(Result.FAILED, _failed_reason(case), "C7b")
 
 
 def c6_all_alike(case: Case) -> Verdict | None:
@@ -387,7 +389,7 @@ def c7_nothing_offered(case: Case) -> Verdict | None:
         return None
     if case.result_class is None:
         return verdict(Result.FAILED, "unknown_cause", "C7", needs_review=True)
-    return verdict(Result.FAILED, CAUSE[case.cause].reason, "C7") if case.result_class is Result.FAILED else None
+    return verdict(Result.FAILED, _failed_reason(case), "C7") if case.result_class is Result.FAILED else None
 
 
 def c8_not_answered(_case: Case) -> Verdict | None:

@@ -59,8 +59,7 @@ def units_of(race: Race, verdicts: Mapping[str, Verdict], call_result: Result | 
 
 
 def _visits_made(race: Race) -> list[tuple[int, str, Leg, Visit]]:
-    """Return the visits that are counted: an exit that names no visit tells how the caller left, not that there was one to count."""
-    return [row for row in visits(race.legs.values()) if row[1] and row[2].is_real and race.roles[row[2].leg_id] != "pseudo"]
+    return [row for row in visits(race.legs.values()) if row[2].is_real and race.roles[row[2].leg_id] != "pseudo"]
 
 
 def _leg_unit(leg: Leg, race: Race, verdict: Verdict | None) -> Unit:
