@@ -237,13 +237,11 @@ def _pass_on(call: Call, leg_id: str, to: str, via: tuple[str, ...] | None) -> F
 
 
 def _path(call: Call, leg_id: str) -> tuple[str, ...]:
-    """Return the keys without a leg here through which a leg's facts came to this key."""
+    """Return the keys above a leg, up to but without this key: its facts reached us through them, or could have."""
     path: list[str] = []
-    leg: Leg | None = call.legs[leg_id]
-    at = leg.parent if leg is not None and leg_id != call.key else None
+    at = call.legs[leg_id].parent if leg_id != call.key else None
     while at is not None and at != call.key and at not in path:
+        path.append(at)
         leg = call.legs.get(at)
-        if leg is None:
-            path.append(at)
         at = leg.parent if leg is not None and leg.parent is not None else call.through.get(at)
     return tuple(path)

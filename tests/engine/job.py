@@ -149,8 +149,26 @@ async def _strike(plan: FaultPlan) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def status_route(app: App) -> web.Response:
-    body = {"ready": app.engine.ready(), "partitions": app.engine.status()}
+class Seen:
+    """An observer that adds up."""
+
+    def __init__(self) -> None:
+        self.totals: Counter[str] = Counter()
+
+    def transaction(self, stage: str, topic: str, partition: int, records: int, seconds: float) -> None:
+        assert seconds > 0
+        self.totals[f"{stage}.transactions"] += 1
+        self.totals[f"{stage}.records"] += records
+
+    def restored(self, stage: str, topic: str, partition: int, records: int, seconds: float) -> None:
+        self.totals[f"{stage}.restored"] += records
+
+    def stopped(self, reason: str) -> None:
+        sys.stderr.write(f"observer: stopped by {reason}\n")
+
+
+def status_route(app: App, seen: Seen) -> web.Response:
+    body = {"ready": app.engine.ready(), "partitions": app.engine.status(), "seen": seen.totals}
     return web.Response(body=msgspec.json.encode(body), content_type="application/json")
 
 
@@ -162,10 +180,11 @@ def main() -> int:
     )
     plan = msgspec.json.decode(sys.argv[1], type=Plan)
     settings = EngineSettings(bootstrap=plan.bootstrap, app_id=plan.app_id, **plan.settings)  # type: ignore[arg-type]
-    app = build(settings, stages(plan), fault=Faults(plan.faults))
+    seen = Seen()
+    app = build(settings, stages(plan), seen, fault=Faults(plan.faults))
 
     async def status(_: web.Request) -> web.Response:
-        return status_route(app)
+        return status_route(app, seen)
 
     return run(app, {"/status": status})
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from typing import get_args
 
 import pytest
@@ -56,6 +57,22 @@ async def test_a_kill_at_each_step_of_a_transaction(view: View, start: StartWork
     await view.assert_counted_once(copied=True)
 
 
+async def test_a_worker_that_was_frozen_past_its_session_is_fenced(view: View, start: StartWorker) -> None:
+    await view.create()
+    await view.write("in", numbered(40_000))
+    frozen, other = start(chunk_records=50), start(chunk_records=50)
+    await frozen.ready()
+    await other.ready()
+    await _less(view, await view.lag())
+    frozen.process.send_signal(signal.SIGSTOP)
+    await other.until(lambda status: bool(status["ready"]) and len(status["partitions"]) == 4)
+    assert await view.lag() > 0, "it must have been in the middle"
+    frozen.process.send_signal(signal.SIGCONT)
+    await view.drained(within_s=60)
+    await view.assert_counted_once()
+    assert frozen.process.poll() in (None, 1)
+
+
 async def test_our_own_bug_ends_the_process_and_commits_nothing_of_its_chunk(view: View, start: StartWorker) -> None:
     await view.create(partitions=1)
     worker = start(instance_id="one")
@@ -64,6 +81,7 @@ async def test_our_own_bug_ends_the_process_and_commits_nothing_of_its_chunk(vie
     assert await worker.ended() == 1
     assert "partition.failed" in worker.log
     assert "ZeroDivisionError" in worker.log
+    assert "observer: stopped by partition.failed" in worker.log
     assert await view.read("out") == []
 
 

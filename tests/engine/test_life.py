@@ -27,6 +27,17 @@ async def test_ticks_come_while_a_partition_is_idle_and_move_no_offset(view: Vie
     assert await view.committed("in") == {0: 0, 1: 0}
 
 
+async def test_the_observer_sees_each_record_once(view: View, start: StartWorker) -> None:
+    await view.create()
+    await view.write("in", numbered(1_000))
+    worker = start(copy_too=True, chunk_records=100)
+    await view.drained(("in", "out"))
+    seen = (await worker.until(lambda status: status["seen"]["copy.records"] == 1_000))["seen"]
+    assert seen["count.records"] == 1_000
+    assert seen["count.transactions"] >= 4 + 10
+    assert seen["count.restored"] == 0
+
+
 async def test_no_tick_overtakes_records_that_wait(view: View, start: StartWorker) -> None:
     await view.create(partitions=1)
     await view.write("in", numbered(5_000, partitions=1))
