@@ -272,7 +272,7 @@ def _due_ms(state: Assembly, call: Call, race: Race | None, policy: Policy) -> i
     complete_at_ms = complete_ms(race)
     if state.now_ms >= complete_at_ms:
         return complete_at_ms + policy.retention_ms
-    deadlines = [deadline_ms(leg, race) for leg in call.legs.values() if leg.end is None and leg.is_real]
+    deadlines = [deadline_ms(leg, race) for leg in call.legs.values() if leg.end is None]
     return min([at_ms for at_ms in deadlines if at_ms > state.now_ms] + [complete_at_ms])
 
 

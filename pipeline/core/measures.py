@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from pipeline.core.leg import Leg
+from pipeline.core.model import LATEST_MS
 from pipeline.core.race import Race, visit_of, visits
 
 
@@ -112,3 +113,22 @@ def started_ms(race: Race) -> int | None:
         if leg.is_real and race.roles[leg_id] != "pseudo" and leg.offered_ms is not None
     ]
     return min(offers, default=None)
+
+
+def queues(race: Race) -> str | None:
+    """Return the queues that the call visited, in order and each once, joined by commas."""
+    names = dict.fromkeys(row[3].queue for row in visits(race.legs.values()) if row[3].queue) if race.has_visits else {}
+    return ",".join(names) or None
+
+
+def rounds(race: Race) -> int:
+    """Return how often ringing began anew: an offer made when all earlier ones had been answered or had ended opens a round."""
+    count, busy_until_ms = 0, -1
+    offered = (leg for leg_id, leg in race.legs.items() if leg.is_real and race.roles[leg_id] in ("agent", "customer"))
+    for leg in sorted(offered, key=lambda leg: leg.offered_ms or 0):
+        starts_ms = leg.offered_ms or 0
+        stops_ms = leg.answered_ms if leg.answered_ms is not None else leg.ended_ms
+        if starts_ms > busy_until_ms:
+            count += 1
+        busy_until_ms = max(busy_until_ms, starts_ms, stops_ms if stops_ms is not None else LATEST_MS)
+    return count

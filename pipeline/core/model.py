@@ -148,7 +148,7 @@ class LegRow(msgspec.Struct, frozen=True, kw_only=True):
     parent_leg_id: str | None
     winner_leg_id: Annotated[str | None, Meta(description="the leg that won this call's race, if any")]
     is_winner: bool
-    margin_ms: Annotated[int | None, Meta(description="a loser's end minus its winner's answer, ms")]
+    lost_by_ms: Annotated[int | None, Meta(description="a loser's end minus the answer of the winner it raced with, ms")]
     offered_ms: int | None
     rang_ms: int | None
     answered_ms: int | None
@@ -180,8 +180,10 @@ class CallRow(msgspec.Struct, frozen=True, kw_only=True):
     needs_review: bool
     context: Context | None
     queue: Annotated[str | None, Meta(description="the last queue that the call visited, else the offers' queue")]
-    winner_leg_id: str | None
-    agent: Annotated[str | None, Meta(description="the winner's agent")]
+    queues: Annotated[str | None, Meta(description="every queue that the call visited, in order, joined by commas")]
+    winner_leg_id: Annotated[str | None, Meta(description="the leg that won this call's race; of a picked-up call one of another call")]
+    answered_by: Annotated[str | None, Meta(description="the winner's agent, where known")]
+    rounds: Annotated[int, Meta(description="how often agents were rung anew after all earlier offers had been answered or had ended")]
     started_ms: Annotated[int | None, Meta(description="earliest offer of any leg")]
     answered_ms: Annotated[int | None, Meta(description="the winner's answer")]
     ended_ms: Annotated[int | None, Meta(description="latest end of any leg")]
@@ -195,6 +197,7 @@ class CallRow(msgspec.Struct, frozen=True, kw_only=True):
     legs_failed: int
     legs_timeout: int
     legs_pending: int
+    source: str
     is_deleted: bool
     moved_to_call_id: str | None
     revision: Annotated[int, Meta(ge=1)]

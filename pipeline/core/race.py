@@ -39,7 +39,7 @@ class Race(msgspec.Struct, frozen=True, gc=False):
     bridged: Mapping[str, int]  # earliest bridge of each bridged leg, on whichever side it was reported
     wins: tuple[Moment, ...]  # the winner for display first
     picks: tuple[Moment, ...]
-    caller_ends: tuple[int, ...]
+    caller_ends: Mapping[str, int]
     has_visits: bool
     size: int  # legs of which more than a bridge or a note is known
 
@@ -52,7 +52,7 @@ class Race(msgspec.Struct, frozen=True, gc=False):
 def read(call_id: str, legs: Mapping[str, Leg], policy: Policy, through: Mapping[str, str]) -> Race:
     """Read a call. `through` tells of keys without a leg here which key stands above them."""
     roots, unseen = _roots(legs, through)
-    callers = frozenset(leg_id for leg_id in roots if _is_caller(legs[leg_id]))
+    callers = frozenset(leg_id for leg_id, leg in legs.items() if leg.is_real and _is_caller(leg, leg_id in roots))
     context = _context(legs, roots, callers)
     machines = frozenset(leg_id for leg_id, leg in legs.items() if leg.flags and _is_machine(leg, leg_id in roots, context))
     roles = {leg_id: _role(leg, leg_id in roots, context, callers, machines) for leg_id, leg in legs.items()}
@@ -61,7 +61,7 @@ def read(call_id: str, legs: Mapping[str, Leg], policy: Policy, through: Mapping
     picks = tuple(
         Moment(leg.end.at_ms, leg_id, leg_id, _offered_ms(leg)) for leg_id, leg in legs.items() if leg.end and leg.end.cause == "PICKED_OFF"
     )
-    caller_ends = tuple(leg.end.at_ms for leg_id, leg in legs.items() if leg.end and roles[leg_id] == "caller")
+    caller_ends = {leg_id: leg.end.at_ms for leg_id, leg in legs.items() if leg.end and roles[leg_id] == "caller"}
     wins = _wins(legs, roots, roles, connected, peers, policy)
     size = sum(1 for leg in legs.values() if leg.is_real)
     has_visits = any(leg.visits for leg in legs.values())
@@ -81,13 +81,11 @@ def _roots(legs: Mapping[str, Leg], through: Mapping[str, str]) -> tuple[frozens
             continue
         parent = legs.get(leg.parent)
         if parent is not None and parent.parent is None:
-            if not parent.is_real:
-                unseen.add(leg_id)
             continue
         top, ring = _top(leg_id, legs, through)
         if ring:
             roots.add(top)
-        elif top not in legs or not legs[top].is_real:
+        elif top not in legs:
             unseen.add(leg_id)
     return frozenset(roots), frozenset(unseen)
 
@@ -105,9 +103,9 @@ def _top(leg_id: str, legs: Mapping[str, Leg], through: Mapping[str, str]) -> tu
         path.append(above)
 
 
-def _is_caller(leg: Leg) -> bool:
+def _is_caller(leg: Leg, is_root: bool) -> bool:
     hint = leg.role_hint()
-    if hint is not None:
+    if hint is not None or not is_root:
         return hint == "caller"
     return leg.direction == "inbound" or (leg.direction is None and bool(leg.visits))
 
@@ -116,7 +114,7 @@ def _context(legs: Mapping[str, Leg], roots: frozenset[str], callers: frozenset[
     hint = min((leg.context for leg in legs.values()), default=len(CONTEXTS))
     if hint < len(CONTEXTS):
         return CONTEXTS[hint]
-    if not callers and not any(leg.role_hint() == "caller" for leg in legs.values()):
+    if not callers:
         return "internal"
     offered = sum(1 for leg_id, leg in legs.items() if leg_id not in roots and leg.is_real and _is_offer(leg))
     return "inbound_queue" if offered > 1 else "inbound_direct"
@@ -279,7 +277,7 @@ def complete_ms(race: Race) -> int:
     ends = [
         leg.end.at_ms if leg.end is not None else deadline_ms(leg, race)
         for leg_id, leg in race.legs.items()
-        if leg.is_real and race.roles[leg_id] != "pseudo"
+        if race.roles[leg_id] != "pseudo"
     ]
     if not ends:
         return max((leg.last_ms for leg in race.legs.values()), default=0) + policy.ttl_ms + policy.settle_ms

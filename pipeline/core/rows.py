@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from pipeline.core.classify import CallVerdict
 from pipeline.core.leg import Leg
-from pipeline.core.measures import call_queue, hold_ms, queue_of, ring_ms, started_ms, talk_ms, wait_ms
+from pipeline.core.measures import call_queue, hold_ms, queue_of, queues, ring_ms, rounds, started_ms, talk_ms, wait_ms
 from pipeline.core.model import CallRow, LegRow, Result, Verdict
 from pipeline.core.race import Race, rivals
 
@@ -32,7 +32,7 @@ def leg_row(tenant: str, leg: Leg, verdict: Verdict, race: Race, *, final: bool,
         parent_leg_id=leg.parent,
         winner_leg_id=winner.taker if winner else None,
         is_winner=winner is not None and winner.taker == leg.leg_id,
-        margin_ms=end.at_ms - beaten_by[0].at_ms if end and beaten_by else None,
+        lost_by_ms=end.at_ms - beaten_by[0].at_ms if end and beaten_by else None,
         offered_ms=leg.offered_ms,
         rang_ms=leg.rang_ms,
         answered_ms=leg.answered_ms,
@@ -56,7 +56,7 @@ def withdrawn_leg(tenant: str, call_id: str, leg_id: str, *, moved_to: str | Non
     return LegRow(
         tenant=tenant, call_id=call_id, leg_id=leg_id, result=None, reason=None, rule=None, final=False, needs_review=False,
         role=None, context=None, direction=None, queue=None, agent=None, parent_leg_id=None, winner_leg_id=None, is_winner=False,
-        margin_ms=None, offered_ms=None, rang_ms=None, answered_ms=None, bridged_ms=None, ended_ms=None, ring_ms=None, talk_ms=None,
+        lost_by_ms=None, offered_ms=None, rang_ms=None, answered_ms=None, bridged_ms=None, ended_ms=None, ring_ms=None, talk_ms=None,
         hold_ms=None, cause=None, ended_by=None, sip_status=None, source="", is_deleted=True, moved_to_call_id=moved_to,
         revision=revision,
     )  # fmt: skip
@@ -81,8 +81,10 @@ def call_row(tenant: str, race: Race, verdicts: Mapping[str, Verdict], spoken: C
         needs_review=spoken.verdict.needs_review,
         context=race.context,
         queue=call_queue(race),
+        queues=queues(race),
         winner_leg_id=winner.taker if winner else None,
-        agent=race.legs[winner.taker].agent if winner and winner.taker in race.legs else None,
+        answered_by=race.legs[winner.taker].agent if winner and winner.taker in race.legs else None,
+        rounds=rounds(race),
         started_ms=started_ms(race),
         answered_ms=winner.at_ms if winner else None,
         ended_ms=max((leg.end.at_ms for leg in real if leg.end is not None), default=None),
@@ -96,6 +98,7 @@ def call_row(tenant: str, race: Race, verdicts: Mapping[str, Verdict], spoken: C
         legs_failed=results.count(Result.FAILED),
         legs_timeout=results.count(Result.TIMEOUT),
         legs_pending=results.count(None),
+        source=min((leg.source for leg in real if leg.source), default=""),
         is_deleted=False,
         moved_to_call_id=None,
         revision=revision,
@@ -106,7 +109,7 @@ def withdrawn_call(tenant: str, call_id: str, *, moved_to: str | None, revision:
     """Return the row that takes back a call: all its legs turned out to belong to another one."""
     return CallRow(
         tenant=tenant, call_id=call_id, result=None, reason=None, rule=None, decided_by_leg_id=None, decided_by_rule=None,
-        final=False, needs_review=False, context=None, queue=None, winner_leg_id=None, agent=None, started_ms=None, answered_ms=None,
+        final=False, needs_review=False, context=None, queue=None, queues=None, winner_leg_id=None, answered_by=None, rounds=0, started_ms=None, answered_ms=None,
         ended_ms=None, wait_ms=None, talk_ms=None, legs_offered=0, legs_answered=0, legs_lose_race=0, legs_busy=0, legs_cancel=0,
-        legs_failed=0, legs_timeout=0, legs_pending=0, is_deleted=True, moved_to_call_id=moved_to, revision=revision,
+        legs_failed=0, legs_timeout=0, legs_pending=0, source="", is_deleted=True, moved_to_call_id=moved_to, revision=revision,
     )  # fmt: skip

@@ -220,8 +220,11 @@ def b1_declined(case: Case) -> Verdict | None:
 
 
 def x2_word_forgotten(case: Case) -> Verdict | None:
+    if case.cause not in NO_CAUSE:
+        return None
     tolerance = case.race.policy.same_moment_ms
-    if case.cause in NO_CAUSE and any(abs(case.end_ms - at_ms) <= tolerance for at_ms in case.race.caller_ends):
+    ends = (at_ms for leg_id, at_ms in case.race.caller_ends.items() if leg_id != case.leg.leg_id)
+    if any(abs(case.end_ms - at_ms) <= tolerance for at_ms in ends):
         return verdict(Result.CANCEL, "caller_cancelled", "X2")
     return None
 

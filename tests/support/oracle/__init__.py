@@ -37,7 +37,7 @@ class LegAnswer:
     parent_leg_id: str | None
     winner_leg_id: str | None
     is_winner: bool
-    margin_ms: int | None
+    lost_by_ms: int | None
     offered_ms: int | None
     rang_ms: int | None
     answered_ms: int | None
@@ -103,7 +103,7 @@ def _row(scene: Scene, leg: Leg, verdict: Verdict | None) -> LegAnswer:
         parent_leg_id=leg.link,
         winner_leg_id=scene.wins[0].shown_leg_id if scene.wins else None,
         is_winner=bool(scene.wins) and scene.wins[0].shown_leg_id == leg.leg_id,
-        margin_ms=leg.ended_ms - raced[0].at_ms if lost and raced and leg.ended_ms is not None else None,
+        lost_by_ms=leg.ended_ms - raced[0].at_ms if lost and raced and leg.ended_ms is not None else None,
         offered_ms=leg.offered_ms,
         rang_ms=leg.rang_ms,
         answered_ms=leg.answered_ms,

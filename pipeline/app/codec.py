@@ -1,0 +1,148 @@
+"""Bytes and values: the records of our topics, their keys and headers, and the images of state.
+
+Values are flat JSON with one field order, state is MessagePack with sorted sets and maps: the same value gives the same bytes.
+Here is neither Faust nor a Kafka client: `replay` and `explain` read and write the same bytes.
+"""
+
+from __future__ import annotations
+
+import zlib
+
+import msgspec
+
+from pipeline.app.topics import SCHEMA_VERSION
+from pipeline.core.call import Call, Closed
+from pipeline.core.model import CallRow, LateRow, LegEvent, LegRow, TallyRow
+from pipeline.core.routing import Control, Item
+from pipeline.core.tally import Slot, SlotKey
+from pipeline.core.totals import Partial, Reached, Total
+from pipeline.errors import BadRecord
+from pipeline.vendors import canonical
+
+Row = LegRow | CallRow | TallyRow | LateRow
+HEADERS: tuple[tuple[str, bytes], ...] = (("content-type", b"application/json"), ("schema-version", b"%d" % SCHEMA_VERSION))
+"""Of every record that a reader outside is meant to read."""
+WATERMARK_KEY = b"watermark"
+
+encode = msgspec.json.Encoder().encode
+"""A row, an event or a control record as JSON."""
+
+_CONTROL = b'{"control":'
+_control = msgspec.json.Decoder(Control)
+_event = msgspec.json.Decoder(LegEvent)
+_tally_item = msgspec.json.Decoder(Partial | Reached)
+
+
+def key_bytes(*parts: str) -> bytes:
+    """Return a record's key: the parts joined by `|`; a `|` or `%` inside a part is percent-encoded."""
+    return "|".join(part.replace("%", "%25").replace("|", "%7C") if "|" in part or "%" in part else part for part in parts).encode()
+
+
+def key_of(row: Row) -> bytes:
+    """Return the primary key of a row, as the key of its record."""
+    if isinstance(row, LegRow):
+        return key_bytes(row.tenant, row.call_id, row.leg_id)
+    if isinstance(row, TallyRow):
+        return key_bytes(row.tenant, row.queue, str(row.window_size_s), str(row.window_start_ms))
+    return key_bytes(row.tenant, row.call_id)
+
+
+def decode_item(value: bytes | None) -> tuple[Item, ...]:
+    """Return what a record of calls.events says. Raises BadRecord for what no producer of ours wrote."""
+    if value is None:
+        raise BadRecord("empty", "a record of calls.events has no value: write a LegEvent")
+    if value.startswith(_CONTROL):
+        try:
+            return (_control.decode(value),)
+        except msgspec.DecodeError as error:
+            raise BadRecord("not_a_control_record", f"{error}: only callverdict writes control records") from None
+    try:
+        event = _event.decode(value)
+    except msgspec.DecodeError:
+        return canonical.parse(value)  # which says what is wrong, or reads an array
+    return (event,) if event.origin else canonical.parse(value)
+
+
+def decode_tally_item(value: bytes | None) -> Partial | Reached:
+    """Return what a record of calls.tallies.partial says. Raises BadRecord."""
+    try:
+        return _tally_item.decode(value or b"")
+    except msgspec.DecodeError as error:
+        raise BadRecord("not_a_partial", f"{error}: only callverdict writes to this topic") from None
+
+
+# State. A key begins with what it is the key of; a value begins with the version of its layout.
+
+_PLAIN, _PACKED = b"\x01", b"\x02"
+_PACK_FROM_BYTES = 200_000
+_CALL, _CLOSED, _SLOT, _TOTAL, _CLOCK = b"c", b"z", b"s", b"t", b"w"
+_pack = msgspec.msgpack.Encoder(order="deterministic").encode
+_slot_key = msgspec.json.Decoder(SlotKey)
+_call, _closed = msgspec.msgpack.Decoder(Call), msgspec.msgpack.Decoder(Closed)
+_slot, _total = msgspec.msgpack.Decoder(Slot), msgspec.msgpack.Decoder(Total)
+_clock: msgspec.msgpack.Decoder[tuple[int, dict[str, int]]] = msgspec.msgpack.Decoder(tuple[int, dict[str, int]])
+_reached: msgspec.msgpack.Decoder[dict[int, int]] = msgspec.msgpack.Decoder(dict[int, int])
+CLOCK_KEY = _CLOCK
+
+
+class UnknownStateError(Exception):
+    """The changelog was written by another version of the program."""
+
+    def __init__(self, key: bytes) -> None:
+        super().__init__(f"changelog record {key!r} has a layout that this version does not know: start on new topics and replay")
+
+
+def home_record(key: str, home: Call | Closed | None) -> tuple[bytes, bytes | None]:
+    """Return the changelog record of a key of calls."""
+    if home is None:
+        return b"h" + key.encode(), None
+    return b"h" + key.encode(), _image((_CALL if isinstance(home, Call) else _CLOSED) + _pack(home))
+
+
+def slot_record(key: SlotKey, slot: Slot | Total | None) -> tuple[bytes, bytes | None]:
+    """Return the changelog record of a window, partial or total."""
+    return _SLOT + msgspec.json.encode(key), None if slot is None else _image((_SLOT if isinstance(slot, Slot) else _TOTAL) + _pack(slot))
+
+
+def clock_record(state: tuple[int, dict[str, int]] | dict[int, int]) -> tuple[bytes, bytes]:
+    """Return the changelog record of a partition's stream time."""
+    return _CLOCK, _image(_CLOCK + _pack(state))
+
+
+def _image(image: bytes) -> bytes:
+    return _PLAIN + image if len(image) < _PACK_FROM_BYTES else _PACKED + zlib.compress(image, 1)
+
+
+def _opened(key: bytes, value: bytes) -> tuple[bytes, bytes]:
+    if value[:1] not in (_PLAIN, _PACKED):
+        raise UnknownStateError(key)
+    image = value[1:] if value[:1] == _PLAIN else zlib.decompress(value[1:])
+    return image[:1], image[1:]
+
+
+def home_of_record(key: bytes, value: bytes | None) -> tuple[str, Call | Closed | None]:
+    """Return what `home_record` was given."""
+    if value is None:
+        return key[1:].decode(), None
+    what, image = _opened(key, value)
+    return key[1:].decode(), _call.decode(image) if what == _CALL else _closed.decode(image)
+
+
+def slot_of_record(key: bytes, value: bytes | None) -> tuple[SlotKey, Slot | None]:
+    """Return what `slot_record` was given, of partial counts."""
+    return _slot_key.decode(key[1:]), None if value is None else _slot.decode(_opened(key, value)[1])
+
+
+def total_of_record(key: bytes, value: bytes | None) -> tuple[SlotKey, Total | None]:
+    """Return what `slot_record` was given, of totals."""
+    return _slot_key.decode(key[1:]), None if value is None else _total.decode(_opened(key, value)[1])
+
+
+def clock_of_record(value: bytes) -> tuple[int, dict[str, int]]:
+    """Return stream time and the origins' watermarks."""
+    return _clock.decode(_opened(CLOCK_KEY, value)[1])
+
+
+def reached_of_record(value: bytes) -> dict[int, int]:
+    """Return how far each partition of calls.events is."""
+    return _reached.decode(_opened(CLOCK_KEY, value)[1])
