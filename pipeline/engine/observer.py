@@ -36,13 +36,13 @@ class PartitionStatus(msgspec.Struct, frozen=True, kw_only=True):
 class Observer(Protocol):
     """Told about happenings, in the event loop: it must return at once and must not raise."""
 
-    def transaction(self, stage: str, topic: str, partition: int, records: int, seconds: float) -> None:
+    def transaction(self, stage: str, topic: str, partition: int, records: int, seconds: float, /) -> None:
         """One committed transaction over so many input records; a tick has none."""
 
-    def restored(self, stage: str, topic: str, partition: int, records: int, seconds: float) -> None:
+    def restored(self, stage: str, topic: str, partition: int, records: int, seconds: float, /) -> None:
         """The changelog of a partition was read."""
 
-    def stopped(self, reason: str) -> None:
+    def stopped(self, reason: str, /) -> None:
         """The process ends."""
 
 

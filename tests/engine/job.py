@@ -155,12 +155,12 @@ class Seen:
     def __init__(self) -> None:
         self.totals: Counter[str] = Counter()
 
-    def transaction(self, stage: str, topic: str, partition: int, records: int, seconds: float) -> None:
+    def transaction(self, stage: str, _topic: str, _partition: int, records: int, seconds: float) -> None:
         assert seconds > 0
         self.totals[f"{stage}.transactions"] += 1
         self.totals[f"{stage}.records"] += records
 
-    def restored(self, stage: str, topic: str, partition: int, records: int, seconds: float) -> None:
+    def restored(self, stage: str, _topic: str, _partition: int, records: int, _seconds: float) -> None:
         self.totals[f"{stage}.restored"] += records
 
     def stopped(self, reason: str) -> None:
