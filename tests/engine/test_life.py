@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections import Counter
 from itertools import pairwise
 
 import pytest
@@ -45,6 +46,28 @@ async def test_no_tick_overtakes_records_that_wait(view: View, start: StartWorke
     await view.drained()
     words = [record.value.split()[0] for record in await view.read("marks")]
     assert b"tick" not in words[: len(words) - words[::-1].index(b"chunk")]
+
+
+async def test_no_tick_while_a_transaction_is_open_on_the_input(view: View, start: StartWorker) -> None:
+    """Its records are there, and older than the tick, but not readable yet."""
+    await view.create(partitions=2)
+    worker = start(tick_s=0.2)
+    await worker.ready()
+    async with view.open_transaction("in", 0):
+        await asyncio.sleep(0.5)
+        before = await _ticks(view)
+        await asyncio.sleep(1.0)
+        during = await _ticks(view)
+    assert during[b"in/0"] == before[b"in/0"]
+    assert during[b"in/1"] >= before[b"in/1"] + 3
+    await view.drained()
+    await asyncio.sleep(0.6)
+    assert (await _ticks(view))[b"in/0"] > during[b"in/0"]
+    await view.assert_counted_once()
+
+
+async def _ticks(view: View) -> Counter[bytes]:
+    return Counter(record.key for record in await view.read("marks") if record.value.startswith(b"tick"))
 
 
 async def test_sigterm_in_the_middle_of_work_ends_cleanly(view: View, start: StartWorker) -> None:

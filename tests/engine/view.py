@@ -55,6 +55,16 @@ class View:
             if transaction is not None:
                 await (producer.abort_transaction() if abort else producer.commit_transaction())
 
+    @asynccontextmanager
+    async def open_transaction(self, name: str, partition: int) -> AsyncIterator[None]:
+        """One record stands uncommitted in the partition until the block ends."""
+        async with (
+            AIOKafkaProducer(bootstrap_servers=self.bootstrap, transactional_id=f"{self.app_id}-open") as producer,
+            producer.transaction(),
+        ):
+            await producer.send_and_wait(self.topic(name), b"later", b"key", partition=partition)
+            yield
+
     async def read(self, name: str, *, isolation: str = "read_committed") -> list[Any]:
         """Every record of a topic up to its present end, partition by partition."""
         consumer = AIOKafkaConsumer(
