@@ -81,7 +81,7 @@ _slot_key = msgspec.json.Decoder(SlotKey)
 _call, _closed = msgspec.msgpack.Decoder(Call), msgspec.msgpack.Decoder(Closed)
 _slot, _total = msgspec.msgpack.Decoder(Slot), msgspec.msgpack.Decoder(Total)
 _clock: msgspec.msgpack.Decoder[tuple[int, dict[str, int]]] = msgspec.msgpack.Decoder(tuple[int, dict[str, int]])
-_reached: msgspec.msgpack.Decoder[dict[int, int]] = msgspec.msgpack.Decoder(dict[int, int])
+_reached: msgspec.msgpack.Decoder[dict[str, int]] = msgspec.msgpack.Decoder(dict[str, int])
 CLOCK_KEY = _CLOCK
 
 
@@ -104,7 +104,7 @@ def slot_record(key: SlotKey, slot: Slot | Total | None) -> tuple[bytes, bytes |
     return _SLOT + msgspec.json.encode(key), None if slot is None else _image((_SLOT if isinstance(slot, Slot) else _TOTAL) + _pack(slot))
 
 
-def clock_record(state: tuple[int, dict[str, int]] | dict[int, int]) -> tuple[bytes, bytes]:
+def clock_record(state: tuple[int, dict[str, int]] | dict[str, int]) -> tuple[bytes, bytes]:
     """Return the changelog record of a partition's stream time."""
     return _CLOCK, _image(_CLOCK + _pack(state))
 
@@ -143,6 +143,6 @@ def clock_of_record(value: bytes) -> tuple[int, dict[str, int]]:
     return _clock.decode(_opened(CLOCK_KEY, value)[1])
 
 
-def reached_of_record(value: bytes) -> dict[int, int]:
+def reached_of_record(value: bytes) -> dict[str, int]:
     """Return how far each partition of calls.events is."""
     return _reached.decode(_opened(CLOCK_KEY, value)[1])

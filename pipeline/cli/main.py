@@ -89,3 +89,7 @@ def advice(error: Exception) -> str | None:
 def _is_broker_away(error: Exception) -> bool:
     """Told by name, so that commands without Kafka do not import its client."""
     return any(kind.__module__.startswith("aiokafka") and kind.__name__ == "KafkaConnectionError" for kind in type(error).__mro__)
+
+
+if __name__ == "__main__":
+    main()

@@ -174,7 +174,32 @@ def place(call: Call, at_hand: str | None = None, via: tuple[str, ...] = ()) -> 
             leg = call.legs.pop(leg_id)
             if leg.parent is not None:
                 call.gone[leg_id] = (leg.rank, leg.parent)
+        out += _told_rings(call)
     return out, left
+
+
+def _told_rings(call: Call) -> list[Linked]:
+    """A ring of links under a group: its least leg stands for all in it, and may not know of the group. Tell it, once."""
+    out = []
+    for root in sorted(_ring_roots(call)) if call.is_group else ():
+        if root not in call.mirrored:
+            call.mirrored[root] = (GROUP_RANK, call.key)
+            out.append(Linked(tenant=call.tenant, to=root, leg_id=root, parent=call.key, rank=GROUP_RANK, at_ms=call.last_ms))
+    return out
+
+
+def _ring_roots(call: Call) -> set[str]:
+    roots = set()
+    for leg_id in call.legs:
+        path: list[str] = []
+        at: str | None = leg_id
+        while at is not None and at not in path:
+            path.append(at)
+            leg = call.legs.get(at)
+            at = leg.parent if leg is not None else None
+        if at is not None:
+            roots.add(min(path[path.index(at) :]))
+    return roots
 
 
 def _find_above(call: Call) -> list[Facts | Linked]:

@@ -57,7 +57,7 @@ def read(call_id: str, legs: Mapping[str, Leg], policy: Policy, through: Mapping
     machines = frozenset(leg_id for leg_id, leg in legs.items() if leg.flags and _is_machine(leg, leg_id in roots, context))
     roles = {leg_id: _role(leg, leg_id in roots, context, callers, machines) for leg_id, leg in legs.items()}
     peers = _peers(legs)
-    connected = frozenset(leg_id for leg_id in peers if _is_connected(legs[leg_id], peers[leg_id], legs, roles, machines))
+    connected = frozenset(leg_id for leg_id in peers if _is_connected(legs[leg_id], peers[leg_id], legs, roles, roots, machines))
     picks = tuple(
         Moment(leg.end.at_ms, leg_id, leg_id, _offered_ms(leg)) for leg_id, leg in legs.items() if leg.end and leg.end.cause == "PICKED_OFF"
     )
@@ -159,20 +159,21 @@ def _peers(legs: Mapping[str, Leg]) -> dict[str, dict[str, int]]:
 
 
 def _is_connected(
-    leg: Leg, peers: Iterable[str], legs: Mapping[str, Leg], roles: Mapping[str, Role], machines: frozenset[str]
+    leg: Leg, peers: Iterable[str], legs: Mapping[str, Leg], roles: Mapping[str, Role], roots: frozenset[str], machines: frozenset[str]
 ) -> bool:
-    return leg.answered_ms is not None and any(_connects(peer, legs, roles, machines) for peer in peers)
+    return leg.answered_ms is not None and any(_connects(legs.get(peer), legs, roles, roots, machines) for peer in peers)
 
 
-def _connects(peer_id: str, legs: Mapping[str, Leg], roles: Mapping[str, Role], machines: frozenset[str]) -> bool:
-    peer = legs.get(peer_id)
+def _connects(
+    peer: Leg | None, legs: Mapping[str, Leg], roles: Mapping[str, Role], roots: frozenset[str], machines: frozenset[str]
+) -> bool:
     if peer is None:
         return True
-    if peer_id in machines:
+    if peer.leg_id in machines:
         return False
-    is_pseudo = roles[peer_id] == "pseudo"
-    under_pseudo = peer.parent is not None and roles.get(peer.parent) == "pseudo"
-    if (is_pseudo or under_pseudo) and cause_of(peer, legs, roles) in LOSE_RACE_CLASS:
+    is_pseudo = roles[peer.leg_id] == "pseudo"
+    under_pseudo = peer.leg_id not in roots and peer.parent is not None and roles.get(peer.parent) == "pseudo"
+    if (is_pseudo or under_pseudo) and cause_of(peer, legs, roles, roots) in LOSE_RACE_CLASS:
         return False
     return is_pseudo or peer.answered_ms is not None or peer.end is None
 
@@ -214,17 +215,16 @@ def _group_wins(agent_roots: list[Leg]) -> Iterable[Moment]:
                 yield Moment(leg.answered_ms, leg.leg_id, leg.leg_id, _offered_ms(leg))
 
 
-def cause_of(leg: Leg, legs: Mapping[str, Leg], roles: Mapping[str, Role]) -> str | None:
+def cause_of(leg: Leg, legs: Mapping[str, Leg], roles: Mapping[str, Role], roots: frozenset[str]) -> str | None:
     """Return the cause that counts for a leg that ended, else None. A pseudo leg above it knows better than ORIGINATOR_CANCEL."""
     if leg.end is None:
         return None
-    cause, seen = leg.end.cause, {leg.leg_id}
-    while cause in INHERITED and leg.parent is not None and leg.parent not in seen and roles.get(leg.parent) == "pseudo":
+    cause = leg.end.cause
+    while cause in INHERITED and leg.leg_id not in roots and leg.parent is not None and roles.get(leg.parent) == "pseudo":
         leg = legs[leg.parent]
         if leg.end is None:
             break
         cause = leg.end.cause
-        seen.add(leg.leg_id)
     return cause
 
 

@@ -33,7 +33,7 @@ class Case:
         self.is_root = leg.leg_id in race.roots
         self.answered = leg.answered_ms is not None
         self.end_ms = leg.end.at_ms if leg.end is not None else 0  # asked only after P2 and M
-        self.cause = cause_of(leg, race.legs, race.roles) or ""
+        self.cause = cause_of(leg, race.legs, race.roles, race.roots) or ""
         self.result_class = cause_class(self.cause)
         self.rivals: list[Moment] = rivals(leg, race.wins, race.policy, own=False) if race.wins else []
         self.picks: list[Moment] = rivals(leg, race.picks, race.policy, own=True) if race.picks else []
@@ -375,7 +375,7 @@ def c7b_own_line_died(case: Case) -> Verdict | None:
     offered = offers(case)
     if case.ended_by == "far_hung_up" or case.result_class is not Result.FAILED or not offered:
         return None
-    if any(cause_of(leg, case.race.legs, case.race.roles) == case.cause for leg in offered):
+    if any(cause_of(leg, case.race.legs, case.race.roles, case.race.roots) == case.cause for leg in offered):
         return None
     return verdict(Result.FAILED, _failed_reason(case), "C7b")
 

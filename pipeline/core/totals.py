@@ -33,9 +33,9 @@ class Reached(msgspec.Struct, frozen=True, kw_only=True, tag="reached", tag_fiel
 
 
 class Total(msgspec.Struct, array_like=True):
-    """One window of one queue: a slot per input partition."""
+    """One window of one queue: a slot per input partition, by its number as text."""
 
-    slots: dict[int, Slot] = {}
+    slots: dict[str, Slot] = {}
     state: WindowState = "open"
 
 
@@ -43,7 +43,7 @@ class Totals(msgspec.Struct):
     """The state of one partition of calls.tallies.partial; `partitions`: how many partitions calls.events has."""
 
     partitions: int
-    reached: dict[int, int] = {}
+    reached: dict[str, int] = {}  # by partition, as text
     totals: dict[SlotKey, Total] = {}
     now_ms: int = -1  # the least that all partitions have reached
     agenda: list[tuple[int, SlotKey]] = []
@@ -69,10 +69,11 @@ def step(state: Totals, item: Partial | Reached, policy: Policy) -> list[TallyRo
             return [_late(state, item)]
         total = state.totals[key] = Total()
         heapq.heappush(state.agenda, (max(final_ms(key, policy), state.now_ms + 1), key))
-    known = total.slots.get(item.partition)
+    partition = str(item.partition)
+    known = total.slots.get(partition)
     if known is not None and known.revision >= item.revision:
         return []
-    total.slots[item.partition] = Slot(item.revision, item.counts)
+    total.slots[partition] = Slot(item.revision, item.counts)
     return [_turned(state, key, total, policy)]
 
 
@@ -95,9 +96,10 @@ def _least_ms(state: Totals) -> int:
 
 
 def _advance(state: Totals, item: Reached, policy: Policy) -> list[TallyRow | LateRow]:
-    if item.at_ms <= state.reached.get(item.partition, -1):
+    partition = str(item.partition)
+    if item.at_ms <= state.reached.get(partition, -1):
         return []
-    state.reached[item.partition] = item.at_ms
+    state.reached[partition] = item.at_ms
     state.clock_moved = True
     state.now_ms = max(state.now_ms, _least_ms(state))
     rows: list[TallyRow | LateRow] = []

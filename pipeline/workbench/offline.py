@@ -45,7 +45,7 @@ class Offline:
         while any(self.queues):
             for index, queue in enumerate(self.queues):
                 if queue:
-                    self.take(index)
+                    self.take(index, len(queue))
 
     def take(self, index: int, most: int = 1) -> None:
         """Let one partition take up to `most` items, as one chunk."""

@@ -5,35 +5,43 @@ from __future__ import annotations
 import gzip
 import re
 import zlib
-from collections.abc import Iterator
-from io import BufferedIOBase
+from collections.abc import Callable, Iterator
+from io import BufferedIOBase, BufferedReader
 from pathlib import Path
+from typing import cast
 
 from pipeline.errors import CallverdictError
 
 GZIP = b"\x1f\x8b"
+TELL_EVERY = 500
 
 
 class RecordingError(CallverdictError):
     """A recording that cannot be read."""
 
 
-def records(path: Path) -> Iterator[bytes]:
-    """The lines that are not blank, without their line ends. Raises RecordingError for a damaged gzip, OSError for what cannot be read."""
-    with opened(path) as file:
+def records(path: Path, on_read: Callable[[int], None] = lambda _: None) -> Iterator[bytes]:
+    """The lines that are not blank, without their line ends. `on_read` hears now and then how many more bytes of the file were taken.
+
+    Raises RecordingError for a damaged gzip, OSError for what cannot be read.
+    """
+    with path.open("rb") as raw:
+        taken = 0
         try:
-            for line in file:
+            for number, line in enumerate(opened(raw)):
                 if record := line.strip(b"\r\n"):
                     yield record
+                if number % TELL_EVERY == 0:
+                    taken, before = raw.tell(), taken
+                    on_read(taken - before)
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise RecordingError(f"{path}: damaged gzip ({error}): fetch the file again, or unpack what is left of it") from error
+        on_read(raw.tell() - taken)
 
 
-def opened(path: Path) -> BufferedIOBase:
+def opened(raw: BufferedReader) -> BufferedIOBase:
     """Told by content, since a file may be called anything."""
-    with path.open("rb") as file:
-        start = file.read(len(GZIP))
-    return gzip.open(path) if start == GZIP else path.open("rb")
+    return cast("BufferedIOBase", gzip.open(raw)) if raw.peek(len(GZIP)).startswith(GZIP) else raw
 
 
 _OWN_TIMES = (

@@ -1,0 +1,168 @@
+"""Stage `assemble`: canonical events in; enriched legs, call results and partial tallies out. State: the calls of one partition."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+
+
+from pipeline.app import codec
+from pipeline.app.deadletters import BadRun, dead_letter
+from pipeline.app.partitioning import partition_of
+from pipeline.app.telemetry import Telemetry
+from pipeline.app.topics import Names
+from pipeline.core import assemble
+from pipeline.core.assemble import Assembly, Drained, Output, Retired
+from pipeline.core.model import CallRow, LegEvent, LegRow, Policy
+from pipeline.core.routing import DIRECT, Facts, Item, Linked, Watermark, home_of, state_key
+from pipeline.core.totals import Partial, Reached
+from pipeline.engine.records import ConsumerRecord, Record
+from pipeline.engine.step import Batch
+from pipeline.errors import BadRecord
+
+Outputs = defaultdict[tuple[str, int], list[Record]]
+Rows = dict[tuple[str, bytes], LegRow | CallRow]
+"""(topic, key) -> the last row of this chunk"""
+
+
+class AssembleStep:
+    """One partition of calls.events."""
+
+    def __init__(
+        self, partition: int, counts: Mapping[str, int], names: Names, policy: Policy, origins: Collection[str], bad: BadRun, telemetry: Telemetry
+    ) -> None:
+        self._partition = partition
+        self._counts = counts
+        self._names = names
+        self._policy = policy
+        self._origins = origins  # the raw topics that are read
+        self._bad = bad
+        self._telemetry = telemetry
+        self._state = Assembly()
+        self._broker_ms = -1  # of the newest record that a producer wrote here itself
+
+    def restore(self, key: bytes, value: bytes | None) -> None:
+        """Put one record of the changelog back."""
+        if key == codec.CLOCK_KEY:
+            if value is not None:
+                self._state.now_ms, self._state.origins = codec.clock_of_record(value)
+        elif key[:1] == b"h":
+            assemble.restore_home(self._state, *codec.home_of_record(key, value))
+        else:
+            slot_key, slot = codec.slot_of_record(key, value)
+            if slot is None:
+                self._state.slots.pop(slot_key, None)
+            else:
+                self._state.slots[slot_key] = slot
+
+    def restored(self, metadata: str) -> None:
+        """Rebuild what is derived. A source that is no longer read does not hold stream time back."""
+        self._broker_ms = int(metadata or -1)
+        self._state.origins = {
+            origin: at_ms for origin, at_ms in self._state.origins.items() if origin == DIRECT or origin.rpartition("/")[0] in self._origins
+        }
+        assemble.restored(self._state, self._policy)
+
+    def opened(self, *, backlog: bool) -> Batch | None:
+        """Nothing to say."""
+
+    def chunk(self, records: Sequence[ConsumerRecord]) -> Batch:
+        """Step through the records; publish the last row of every key, with the state that they leave."""
+        outputs: Outputs = defaultdict(list)
+        rows: Rows = {}
+        metadata = None
+        for record in records:
+            try:
+                items = codec.decode_item(record.value)
+            except BadRecord as error:
+                outputs[self._here(self._names.dead_letters)].append(dead_letter(record, error, "canonical"))
+                self._telemetry.dead_letter(error.reason)
+                self._bad.bad(record, error)
+                continue
+            self._bad.good()
+            for item in items:
+                if isinstance(item, LegEvent) and item.origin == DIRECT:
+                    self._broker_ms = record.timestamp
+                    metadata = str(record.timestamp)
+                    if self._sent_on(item, outputs):
+                        continue
+                self._take(item, outputs, rows)
+        self._telemetry.events_in("assemble", len(records))
+        for (topic, key), row in rows.items():
+            outputs[topic, self._partition].append((key, codec.encode(row), codec.HEADERS))
+        return Batch(outputs=outputs, changes=self._drained(outputs), metadata=metadata)
+
+    def tick(self, now_ms: int) -> Batch | None:
+        """Move time on in a partition that producers write themselves; raw partitions' time comes through `normalize`."""
+        event_ms = self._state.origins.get(DIRECT)
+        if event_ms is None or self._broker_ms < 0:
+            return None
+        watermark = Watermark(origin=DIRECT, at_ms=event_ms + max(0, now_ms - self._broker_ms))
+        self._broker_ms = now_ms
+        return Batch(
+            outputs={self._here(self._names.events): [(codec.WATERMARK_KEY, codec.encode(watermark), ())]}, metadata=str(now_ms)
+        )
+
+    def _take(self, item: Item, outputs: Outputs, rows: Rows) -> None:
+        for output in assemble.step(self._state, item, self._policy):
+            if isinstance(output, LegRow):
+                rows[self._names.legs, codec.key_of(output)] = output
+                self._telemetry.leg(output)
+            elif isinstance(output, CallRow):
+                rows[self._names.results, codec.key_of(output)] = output
+            else:
+                self._send(output, outputs, rows)
+
+    def _send(self, output: Output, outputs: Outputs, rows: Rows) -> None:
+        if isinstance(output, Facts | Linked):
+            key = state_key(output.tenant, output.to).encode()
+            outputs[self._names.events, partition_of(key, self._counts[self._names.events])].append((key, codec.encode(output), ()))
+        elif isinstance(output, Retired):
+            topic = self._names.results if output.leg_id is None else self._names.legs
+            parts = (output.tenant, output.call_id) if output.leg_id is None else (output.tenant, output.call_id, output.leg_id)
+            key = codec.key_bytes(*parts)
+            rows.pop((topic, key), None)
+            outputs[topic, self._partition].append((key, None, codec.HEADERS))
+        else:
+            assert not isinstance(output, LegRow | CallRow)  # those are kept back by key
+            self._telemetry.late(output.reason)
+            outputs[self._here(self._names.late)].append((codec.key_of(output), codec.encode(output), codec.HEADERS))
+
+    def _sent_on(self, event: LegEvent, outputs: Outputs) -> bool:
+        """A producer may have chosen its partition otherwise: then the event goes to the one that its key belongs to."""
+        key = state_key(event.tenant, home_of(event)).encode()
+        partition = partition_of(key, self._counts[self._names.events])
+        if partition == self._partition:
+            return False
+        outputs[self._names.events, partition].append((key, codec.encode(event), ()))
+        return True
+
+    def _drained(self, outputs: Outputs) -> list[tuple[bytes, bytes | None]]:
+        drained = assemble.drain(self._state)
+        self._telemetry.calls_open(self._partition, len(self._state.calls))
+        changes = [codec.home_record(key, home) for key, home in drained.homes.items()]
+        changes += [codec.slot_record(key, slot) for key, slot in drained.slots.items()]
+        self._broadcast(drained, outputs)
+        if drained.clock_moved:
+            changes.append(codec.clock_record((self._state.now_ms, self._state.origins)))
+        return changes
+
+    def _broadcast(self, drained: Drained, outputs: Outputs) -> None:
+        topic, count = self._names.partials, self._counts[self._names.partials]
+        for (tenant, queue, size_ms, start_ms), slot in drained.partials.items():
+            key = codec.key_bytes(tenant, queue, str(size_ms // 1000), str(start_ms))
+            partial = Partial(
+                tenant=tenant, queue=queue, size_ms=size_ms, start_ms=start_ms, partition=self._partition, revision=slot.revision,
+                counts=slot.counts,
+            )  # fmt: skip
+            outputs[topic, partition_of(key, count)].append((key, codec.encode(partial), ()))
+        if drained.clock_moved:
+            self._telemetry.watermark(self._partition, self._state.now_ms)
+            reached = codec.encode(Reached(partition=self._partition, at_ms=self._state.now_ms))
+            for partition in range(count):
+                outputs[topic, partition].append((codec.WATERMARK_KEY, reached, ()))
+
+    def _here(self, topic: str) -> tuple[str, int]:
+        return topic, self._partition % self._counts[topic]
+
+

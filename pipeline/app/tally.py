@@ -1,0 +1,81 @@
+"""Stage `tally`: partial counts of the partitions of calls.events in, one row a window and revision out."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+from pipeline.app import codec
+from pipeline.app.deadletters import BadRun, dead_letter
+from pipeline.app.telemetry import Telemetry
+from pipeline.app.topics import Names
+from pipeline.core import totals
+from pipeline.core.model import Policy, TallyRow
+from pipeline.core.totals import Totals
+from pipeline.engine.records import ConsumerRecord, Record
+from pipeline.engine.step import Batch
+from pipeline.errors import BadRecord
+
+
+class TallyStep:
+    """One partition of calls.tallies.partial."""
+
+    def __init__(self, partition: int, counts: Mapping[str, int], names: Names, policy: Policy, bad: BadRun, telemetry: Telemetry) -> None:
+        self._tallies = (names.tallies, partition)
+        self._late = (names.late, partition % counts[names.late])
+        self._dead = (names.dead_letters, partition % counts[names.dead_letters])
+        self._policy = policy
+        self._bad = bad
+        self._telemetry = telemetry
+        self._state = Totals(counts[names.events])
+
+    def restore(self, key: bytes, value: bytes | None) -> None:
+        """Put one record of the changelog back."""
+        if key == codec.CLOCK_KEY:
+            self._state.reached = {} if value is None else codec.reached_of_record(value)
+            return
+        slot_key, total = codec.total_of_record(key, value)
+        if total is None:
+            self._state.totals.pop(slot_key, None)
+        else:
+            self._state.totals[slot_key] = total
+
+    def restored(self, metadata: str) -> None:  # noqa: ARG002 - nothing is kept there
+        """Rebuild what is derived."""
+        totals.restored(self._state, self._policy)
+
+    def opened(self, *, backlog: bool) -> Batch | None:
+        """Nothing to say."""
+
+    def chunk(self, records: Sequence[ConsumerRecord]) -> Batch:
+        """Step through the partials; publish the last row of every window."""
+        outputs: defaultdict[tuple[str, int], list[Record]] = defaultdict(list)
+        rows: dict[bytes, TallyRow] = {}
+        for record in records:
+            try:
+                item = codec.decode_tally_item(record.value)
+            except BadRecord as error:
+                outputs[self._dead].append(dead_letter(record, error, "callverdict"))
+                self._telemetry.dead_letter(error.reason)
+                self._bad.bad(record, error)
+                continue
+            self._bad.good()
+            for row in totals.step(self._state, item, self._policy):
+                if isinstance(row, TallyRow):
+                    rows[codec.key_of(row)] = row
+                else:
+                    self._telemetry.late(row.reason)
+                    outputs[self._late].append((codec.key_of(row), codec.encode(row), codec.HEADERS))
+        self._telemetry.events_in("tally", len(records))
+        outputs[self._tallies] = [(key, codec.encode(row), codec.HEADERS) for key, row in rows.items()]
+        return Batch(outputs=outputs, changes=self._drained())
+
+    def tick(self, now_ms: int) -> Batch | None:
+        """Nothing: its time comes through `assemble`."""
+
+    def _drained(self) -> list[tuple[bytes, bytes | None]]:
+        drained = totals.drain(self._state)
+        changes = [codec.slot_record(key, total) for key, total in drained.totals.items()]
+        if drained.clock_moved:
+            changes.append(codec.clock_record(self._state.reached))
+        return changes

@@ -1,0 +1,92 @@
+"""Moves stream time on from outside: one watermark for every origin into each partition of calls.events."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+
+from pipeline.app import codec
+from pipeline.app.topics import names
+from pipeline.core.model import LATEST_MS, LegEvent, Policy
+from pipeline.core.routing import EVERY_ORIGIN, Facts, Linked, Watermark
+from pipeline.errors import BadRecord, CallverdictError
+from pipeline.settings import Settings, policy
+
+
+class TickError(CallverdictError):
+    """A time that cannot be used."""
+
+
+async def tick(settings: Settings, until: str) -> tuple[int, int]:
+    """Write the watermark. Return (its time in ms, the number of partitions). Raises TickError."""
+    topic = names(settings).events
+    async with AIOKafkaConsumer(
+        bootstrap_servers=settings.bootstrap, isolation_level="read_committed", enable_auto_commit=False, auto_offset_reset="earliest"
+    ) as consumer:
+        partitions = sorted(consumer.partitions_for_topic(topic) or await _partitions(consumer, topic))
+        if until in ("settle", "ttl"):
+            at_ms = await _last_ms(consumer, topic, partitions) + margin_ms(policy(settings), until)
+        else:
+            at_ms = time_ms(until)
+    value = codec.encode(Watermark(origin=EVERY_ORIGIN, at_ms=at_ms))
+    async with AIOKafkaProducer(bootstrap_servers=settings.bootstrap, enable_idempotence=True) as producer:
+        for partition in partitions:
+            await producer.send(topic, value, key=codec.WATERMARK_KEY, partition=partition)
+    return at_ms, len(partitions)
+
+
+def margin_ms(rules: Policy, until: str) -> int:
+    """Return how far past the last event stream time must go: `settle` closes what has ended, `ttl` everything."""
+    settle_ms = rules.settle_ms + rules.grace_ms
+    return settle_ms if until == "settle" else settle_ms + max(rules.ttl_ms, rules.offered_ttl_ms) + rules.root_wait_ms
+
+
+def time_ms(text: str) -> int:
+    """Return a UTC time given as ISO 8601 or as ms since 1970. Raises TickError."""
+    try:
+        if text.isdecimal():
+            at_ms = int(text)
+        else:
+            at = datetime.fromisoformat(text)
+            at_ms = int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1000)
+    except ValueError:
+        at_ms = -1
+    if not 0 <= at_ms <= LATEST_MS:
+        raise TickError(f"--until {text}: give settle, ttl, a UTC time such as 2026-04-15T09:00:00Z, or milliseconds since 1970")
+    return at_ms
+
+
+async def _partitions(consumer: AIOKafkaConsumer, topic: str) -> set[int]:
+    await consumer._client.force_metadata_update()  # noqa: SLF001 - the public call has no way to ask for one topic
+    found = consumer.partitions_for_topic(topic)
+    if not found:
+        raise TickError(f"topic {topic} does not exist: run `callverdict topics create`")
+    return set(found)
+
+
+async def _last_ms(consumer: AIOKafkaConsumer, topic: str, partitions: list[int]) -> int:
+    """Read the whole topic for its latest event time."""
+    places = [TopicPartition(topic, partition) for partition in partitions]
+    consumer.assign(places)
+    ends = await consumer.end_offsets(places)
+    await consumer.seek_to_beginning(*places)
+    latest_ms = -1
+    while any([await consumer.position(place) < ends[place] for place in places]):
+        for records in (await consumer.getmany(timeout_ms=500)).values():
+            latest_ms = max([latest_ms, *(item_ms(record.value) for record in records)])
+    if latest_ms < 0:
+        raise TickError(f"topic {topic} holds no event yet: play something first, or name a time with --until")
+    return latest_ms
+
+
+def item_ms(value: bytes | None) -> int:
+    """Return the event time of one record of calls.events; -1 for what has none."""
+    try:
+        items = codec.decode_item(value)
+    except BadRecord:
+        return -1
+    times = [
+        item.leg.last_ms if isinstance(item, Facts) else item.at_ms for item in items if isinstance(item, LegEvent | Linked | Facts)
+    ]
+    return max(times, default=-1)

@@ -1,0 +1,116 @@
+"""The worker: three stages on the engine, and what it shows of itself over HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection
+
+import msgspec
+from aiohttp import web
+
+from pipeline.app.assemble import AssembleStep
+from pipeline.app.deadletters import BadRun
+from pipeline.app.intake import Intake
+from pipeline.app.normalize import NormalizeStep
+from pipeline.app.tally import TallyStep
+from pipeline.app.telemetry import Telemetry
+from pipeline.app.topics import Names, names
+from pipeline.engine.settings import EngineSettings
+from pipeline.engine.step import Stage
+from pipeline.engine.worker import App, build, run
+from pipeline.settings import Settings, policy
+
+AGENTS = ("normalize", "assemble", "tally")
+Route = Callable[[web.Request], Awaitable[web.Response]]
+
+
+def stages(settings: Settings, agents: Collection[str], telemetry: Telemetry, *, accept_bad: int = 0) -> list[Stage]:
+    """Return the stages that a worker with these agents runs."""
+    topic = names(settings)
+    limit = settings.bad_record_limit + accept_bad
+    made = {
+        "normalize": lambda: _normalize(settings, topic, limit, telemetry),
+        "assemble": lambda: _assemble(settings, topic, limit, telemetry),
+        "tally": lambda: _tally(settings, topic, limit, telemetry),
+    }
+    return [made[agent]() for agent in AGENTS if agent in agents]
+
+
+def _normalize(settings: Settings, topic: Names, limit: int, telemetry: Telemetry) -> Stage:
+    rules = policy(settings)
+    intakes = {source.topic: Intake(source, settings, rules) for source in settings.sources}
+    clock_error_ms = {source.topic: source.clock_error_s * 1000 for source in settings.sources}
+    return Stage(
+        name="normalize",
+        topics=tuple(intakes),
+        outputs=(topic.events, topic.dead_letters),
+        open=lambda raw, partition, counts: NormalizeStep(
+            intakes[raw], raw, partition, counts, topic, BadRun(limit), clock_error_ms[raw], telemetry
+        ),
+    )
+
+
+def _assemble(settings: Settings, topic: Names, limit: int, telemetry: Telemetry) -> Stage:
+    rules = policy(settings)
+    origins = frozenset(source.topic for source in settings.sources)
+    return Stage(
+        name="assemble",
+        topics=(topic.events,),
+        changelog=topic.assemble_changelog,
+        outputs=(topic.events, topic.legs, topic.results, topic.partials, topic.late, topic.dead_letters),
+        open=lambda _, partition, counts: AssembleStep(partition, counts, topic, rules, origins, BadRun(limit), telemetry),
+    )
+
+
+def _tally(settings: Settings, topic: Names, limit: int, telemetry: Telemetry) -> Stage:
+    rules = policy(settings)
+    return Stage(
+        name="tally",
+        topics=(topic.partials,),
+        changelog=topic.tally_changelog,
+        outputs=(topic.events, topic.tallies, topic.late, topic.dead_letters),
+        open=lambda _, partition, counts: TallyStep(partition, counts, topic, rules, BadRun(limit), telemetry),
+    )
+
+
+def engine_settings(settings: Settings, *, web_port: int | None) -> EngineSettings:
+    """Return what the engine is told of an operator's settings."""
+    engine = settings.engine
+    return EngineSettings(
+        bootstrap=settings.bootstrap,
+        app_id=settings.app_id,
+        chunk_records=engine.chunk_records,
+        linger_s=engine.linger_s,
+        tick_s=engine.tick_s,
+        session_timeout_s=engine.session_timeout_s,
+        transaction_timeout_s=engine.transaction_timeout_s,
+        web_host=engine.web_host,
+        web_port=web_port,
+    )
+
+
+def run_worker(settings: Settings, agents: Collection[str], *, web_port: int | None, accept_bad: int = 0) -> int:
+    """Run a worker in this process until it is told to stop. Return its exit code."""
+    telemetry = Telemetry()
+    app = build(
+        engine_settings(settings, web_port=web_port), stages(settings, agents, telemetry, accept_bad=accept_bad), telemetry
+    )
+    return run(app, routes(app, telemetry))
+
+
+def routes(app: App, telemetry: Telemetry) -> dict[str, Route]:
+    """Return the worker's own pages: /livez, /readyz, /status, /metrics."""
+
+    async def livez(_: web.Request) -> web.Response:
+        return web.Response(text="ok\n")
+
+    async def readyz(_: web.Request) -> web.Response:
+        ready = app.engine.ready()
+        return web.Response(text="ok\n" if ready else "not ready: partitions are being assigned or restored\n", status=200 if ready else 503)
+
+    async def status(_: web.Request) -> web.Response:
+        return web.Response(body=msgspec.json.encode(app.engine.status()), content_type="application/json")
+
+    async def metrics(_: web.Request) -> web.Response:
+        return web.Response(body=telemetry.exposition(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
+
+    return {"/livez": livez, "/readyz": readyz, "/status": status, "/metrics": metrics}

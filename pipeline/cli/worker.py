@@ -1,0 +1,69 @@
+"""`callverdict worker`: the pipeline itself."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from pipeline.cli import options
+
+AGENTS = ("normalize", "assemble", "tally")
+
+
+@click.command()
+@options.bootstrap
+@click.option("--agents", default=",".join(AGENTS), show_default=True, metavar="NAMES", help="Which of the three agents this worker runs.")
+@click.option("--processes", type=click.IntRange(1, 64), help="Worker processes on this machine.  [default: the setting, 1]")
+@click.option("--web-port", type=click.IntRange(0, 65_535), help="Port of /livez, /readyz, /status, /metrics; 0: none.  [default: the setting, 6066]")
+@click.option("--accept-bad", type=click.IntRange(0), default=0, metavar="N", help="Let N more bad records in a row of one source pass as dead letters.")
+@click.option("--number", type=click.IntRange(1), hidden=True, help="The supervisor's: run in this process, as its worker of this number.")
+def worker(bootstrap: str | None, agents: str, processes: int | None, web_port: int | None, accept_bad: int, number: int | None) -> None:
+    """Run the pipeline: read switch events, write verdicts. It ends on SIGTERM; a crash is restarted.
+
+    With several processes each has a web port of its own, counted up from --web-port.
+
+    \b
+    Example:
+      callverdict worker --bootstrap localhost:9092
+      callverdict worker --agents normalize --processes 2
+    """  # noqa: D301 - \b is click's mark for lines to keep
+    chosen = _agents(agents)
+    settings = options.settings_with(bootstrap=bootstrap)
+    port = settings.engine.web_port if web_port is None else web_port
+    _log_to_stderr()
+    if number is not None:
+        from pipeline.app.worker import run_worker
+
+        sys.exit(run_worker(settings, chosen, web_port=port + number - 1 if port else None, accept_bad=accept_bad))
+    from pipeline.app.supervisor import supervise
+
+    arguments = ["--agents", agents, "--accept-bad", str(accept_bad), "--web-port", str(port)]
+    arguments += ["--bootstrap", bootstrap] if bootstrap else []
+    sys.exit(supervise([sys.executable, "-m", "pipeline.cli.main", "worker", "--number", "{number}", *arguments], processes or settings.engine.processes))
+
+
+def _agents(text: str) -> tuple[str, ...]:
+    chosen = tuple(part.strip() for part in text.split(",") if part.strip())
+    if not chosen or (unknown := sorted(set(chosen) - set(AGENTS))):
+        raise click.BadParameter(f"{', '.join(unknown) if chosen else 'nothing'} is no agent: name some of {', '.join(AGENTS)}", param_hint="--agents")
+    return chosen
+
+
+def _log_to_stderr() -> None:
+    import logging
+
+    import structlog
+
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(message)s")
+    for noisy in ("aiokafka", "faust", "mode", "kafka"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    structlog.configure(
+        processors=[
+            structlog.stdlib.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"]),
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+    )
