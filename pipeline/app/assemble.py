@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 
-
 from pipeline.app import codec
 from pipeline.app.deadletters import BadRun, dead_letter
 from pipeline.app.partitioning import partition_of
@@ -29,7 +28,14 @@ class AssembleStep:
     """One partition of calls.events."""
 
     def __init__(
-        self, partition: int, counts: Mapping[str, int], names: Names, policy: Policy, origins: Collection[str], bad: BadRun, telemetry: Telemetry
+        self,
+        partition: int,
+        counts: Mapping[str, int],
+        names: Names,
+        policy: Policy,
+        origins: Collection[str],
+        bad: BadRun,
+        telemetry: Telemetry,
     ) -> None:
         self._partition = partition
         self._counts = counts
@@ -99,9 +105,7 @@ class AssembleStep:
             return None
         watermark = Watermark(origin=DIRECT, at_ms=event_ms + max(0, now_ms - self._broker_ms))
         self._broker_ms = now_ms
-        return Batch(
-            outputs={self._here(self._names.events): [(codec.WATERMARK_KEY, codec.encode(watermark), ())]}, metadata=str(now_ms)
-        )
+        return Batch(outputs={self._here(self._names.events): [(codec.WATERMARK_KEY, codec.encode(watermark), ())]}, metadata=str(now_ms))
 
     def _take(self, item: Item, outputs: Outputs, rows: Rows) -> None:
         for output in assemble.step(self._state, item, self._policy):
@@ -164,5 +168,3 @@ class AssembleStep:
 
     def _here(self, topic: str) -> tuple[str, int]:
         return topic, self._partition % self._counts[topic]
-
-

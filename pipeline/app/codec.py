@@ -30,7 +30,7 @@ encode = msgspec.json.Encoder().encode
 _CONTROL = b'{"control":'
 _control = msgspec.json.Decoder(Control)
 _event = msgspec.json.Decoder(LegEvent)
-_tally_item = msgspec.json.Decoder(Partial | Reached)
+_tally_item: msgspec.json.Decoder[Partial | Reached] = msgspec.json.Decoder(Partial | Reached)
 
 
 def key_bytes(*parts: str) -> bytes:

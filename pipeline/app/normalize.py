@@ -36,7 +36,15 @@ class NormalizeStep:
     """One partition of one raw topic."""
 
     def __init__(
-        self, intake: Intake, topic: str, partition: int, counts: Mapping[str, int], names: Names, bad: BadRun, clock_error_ms: int, telemetry: Telemetry
+        self,
+        intake: Intake,
+        topic: str,
+        partition: int,
+        counts: Mapping[str, int],
+        names: Names,
+        bad: BadRun,
+        clock_error_ms: int,
+        telemetry: Telemetry,
     ) -> None:
         self._intake = intake
         self._origin = f"{topic}/{partition}"

@@ -86,7 +86,5 @@ def item_ms(value: bytes | None) -> int:
         items = codec.decode_item(value)
     except BadRecord:
         return -1
-    times = [
-        item.leg.last_ms if isinstance(item, Facts) else item.at_ms for item in items if isinstance(item, LegEvent | Linked | Facts)
-    ]
+    times = [item.leg.last_ms if isinstance(item, Facts) else item.at_ms for item in items if isinstance(item, LegEvent | Linked | Facts)]
     return max(times, default=-1)

@@ -91,9 +91,7 @@ def engine_settings(settings: Settings, *, web_port: int | None) -> EngineSettin
 def run_worker(settings: Settings, agents: Collection[str], *, web_port: int | None, accept_bad: int = 0) -> int:
     """Run a worker in this process until it is told to stop. Return its exit code."""
     telemetry = Telemetry()
-    app = build(
-        engine_settings(settings, web_port=web_port), stages(settings, agents, telemetry, accept_bad=accept_bad), telemetry
-    )
+    app = build(engine_settings(settings, web_port=web_port), stages(settings, agents, telemetry, accept_bad=accept_bad), telemetry)
     return run(app, routes(app, telemetry))
 
 
@@ -105,7 +103,9 @@ def routes(app: App, telemetry: Telemetry) -> dict[str, Route]:
 
     async def readyz(_: web.Request) -> web.Response:
         ready = app.engine.ready()
-        return web.Response(text="ok\n" if ready else "not ready: partitions are being assigned or restored\n", status=200 if ready else 503)
+        return web.Response(
+            text="ok\n" if ready else "not ready: partitions are being assigned or restored\n", status=200 if ready else 503
+        )
 
     async def status(_: web.Request) -> web.Response:
         return web.Response(body=msgspec.json.encode(app.engine.status()), content_type="application/json")

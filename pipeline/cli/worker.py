@@ -15,8 +15,16 @@ AGENTS = ("normalize", "assemble", "tally")
 @options.bootstrap
 @click.option("--agents", default=",".join(AGENTS), show_default=True, metavar="NAMES", help="Which of the three agents this worker runs.")
 @click.option("--processes", type=click.IntRange(1, 64), help="Worker processes on this machine.  [default: the setting, 1]")
-@click.option("--web-port", type=click.IntRange(0, 65_535), help="Port of /livez, /readyz, /status, /metrics; 0: none.  [default: the setting, 6066]")
-@click.option("--accept-bad", type=click.IntRange(0), default=0, metavar="N", help="Let N more bad records in a row of one source pass as dead letters.")
+@click.option(
+    "--web-port", type=click.IntRange(0, 65_535), help="Port of /livez, /readyz, /status, /metrics; 0: none.  [default: the setting, 6066]"
+)
+@click.option(
+    "--accept-bad",
+    type=click.IntRange(0),
+    default=0,
+    metavar="N",
+    help="Let N more bad records in a row of one source pass as dead letters.",
+)
 @click.option("--number", type=click.IntRange(1), hidden=True, help="The supervisor's: run in this process, as its worker of this number.")
 def worker(bootstrap: str | None, agents: str, processes: int | None, web_port: int | None, accept_bad: int, number: int | None) -> None:
     """Run the pipeline: read switch events, write verdicts. It ends on SIGTERM; a crash is restarted.
@@ -40,13 +48,20 @@ def worker(bootstrap: str | None, agents: str, processes: int | None, web_port: 
 
     arguments = ["--agents", agents, "--accept-bad", str(accept_bad), "--web-port", str(port)]
     arguments += ["--bootstrap", bootstrap] if bootstrap else []
-    sys.exit(supervise([sys.executable, "-m", "pipeline.cli.main", "worker", "--number", "{number}", *arguments], processes or settings.engine.processes))
+    sys.exit(
+        supervise(
+            [sys.executable, "-m", "pipeline.cli.main", "worker", "--number", "{number}", *arguments],
+            processes or settings.engine.processes,
+        )
+    )
 
 
 def _agents(text: str) -> tuple[str, ...]:
     chosen = tuple(part.strip() for part in text.split(",") if part.strip())
     if not chosen or (unknown := sorted(set(chosen) - set(AGENTS))):
-        raise click.BadParameter(f"{', '.join(unknown) if chosen else 'nothing'} is no agent: name some of {', '.join(AGENTS)}", param_hint="--agents")
+        raise click.BadParameter(
+            f"{', '.join(unknown) if chosen else 'nothing'} is no agent: name some of {', '.join(AGENTS)}", param_hint="--agents"
+        )
     return chosen
 
 

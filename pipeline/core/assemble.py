@@ -132,7 +132,7 @@ def _take_event(state: Assembly, event: LegEvent, policy: Policy, out: list[Outp
     if mirror is not None:
         out.append(mirror)
     if call.is_signpost or link != leg.link() or group_id != leg.group_id or is_new:
-        _place(state, call, out)
+        _place(call, out)
     _reviewed(state, key, call, policy, out, at_once=event.origin == DIRECT)
     if event.origin == DIRECT:
         _advance(state, Watermark(origin=DIRECT, at_ms=event.at_ms), policy, out)
@@ -151,12 +151,12 @@ def _take_control(state: Assembly, item: Facts | Linked, policy: Policy, out: li
     state.touched[key] = None
     if isinstance(item, Linked):
         out += add_link(call, item)
-        _place(state, call, out)
+        _place(call, out)
     else:
         if _is_over_limit(state, call, item.leg.leg_id, policy, out, "facts", at_ms):
             return
         add_facts(call, item)
-        _place(state, call, out, item.leg.leg_id, item.via)
+        _place(call, out, item.leg.leg_id, item.via)
     _reviewed(state, key, call, policy, out, at_once=True)
 
 
@@ -184,7 +184,7 @@ def _late(state: Assembly, tenant: str, call_id: str, reason: LateReason, leg_id
     )
 
 
-def _place(state: Assembly, call: Call, out: list[Output], at_hand: str | None = None, via: tuple[str, ...] = ()) -> None:
+def _place(call: Call, out: list[Output], at_hand: str | None = None, via: tuple[str, ...] = ()) -> None:
     sent, left = place(call, at_hand, via)
     out += sent
     moved_to = {item.leg.leg_id: item.to for item in sent if isinstance(item, Facts)}
@@ -255,7 +255,9 @@ def _close(state: Assembly, key: str, call: Call, policy: Policy, out: list[Outp
     if call.row is not None and not call.row.said:
         out.append(Retired(call.tenant, call.key, None))
     del state.calls[key]
-    closed = state.closed[key] = Closed(call.tenant, call.key, state.now_ms + policy.closed_memory_ms, call.up[1] if call.is_signpost and call.up else None)
+    closed = state.closed[key] = Closed(
+        call.tenant, call.key, state.now_ms + policy.closed_memory_ms, call.up[1] if call.is_signpost and call.up else None
+    )
     heapq.heappush(state.agenda, (closed.until_ms, 1, key))
 
 
@@ -333,11 +335,13 @@ def _publish_leg(call: Call, leg: Leg, verdict: Verdict, race: Race, out: list[O
     if said == published.said and final == published.final and not final:
         return
     row = leg_row(call.tenant, leg, verdict, race, final=final, revision=published.revision + 1)
-    if _is_news(published, said, final, row):
+    if _is_news(published, said, row):
         out.append(row)
 
 
-def _publish_call(call: Call, race: Race, verdicts: dict[str, Verdict], spoken: CallVerdict | None, out: list[Output], *, final: bool) -> None:
+def _publish_call(
+    call: Call, race: Race, verdicts: dict[str, Verdict], spoken: CallVerdict | None, out: list[Output], *, final: bool
+) -> None:
     published = call.row
     if spoken is None:
         if published is not None and published.said:
@@ -352,16 +356,16 @@ def _publish_call(call: Call, race: Race, verdicts: dict[str, Verdict], spoken: 
     if said == published.said and final == published.final and not final:
         return
     row = call_row(call.tenant, race, verdicts, spoken, final=final, revision=published.revision + 1)
-    if _is_news(published, said, final, row):
+    if _is_news(published, said, row):
         out.append(row)
 
 
 _BYTES = msgspec.msgpack.Encoder().encode
 
 
-def _is_news(published: Published, said: str, final: bool, row: LegRow | CallRow) -> bool:
+def _is_news(published: Published, said: str, row: LegRow | CallRow) -> bool:
     """Compare with what was published last, and remember this as published if it differs. A final record counts in full."""
-    digest = 0
+    final, digest = row.final, 0
     if final:
         fields = [getattr(row, name) for name in row.__struct_fields__ if name != "revision"]
         digest = int.from_bytes(hashlib.blake2b(_BYTES(fields), digest_size=8).digest())

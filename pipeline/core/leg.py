@@ -6,18 +6,22 @@ Every fact is a minimum, a maximum or a union, ties by name, so events may come 
 from __future__ import annotations
 
 from bisect import insort
-from typing import Any
+from typing import TypeVar
 
 import msgspec
 from msgspec.structs import astuple
 
 from pipeline.core.model import CONTEXTS, ROLES, Context, Direction, EndedBy, LegEvent, QueueExit, Role
 
+T = TypeVar("T")
+
 MOST_TIMES = 64
 """How many bridges, and how many holds, a leg remembers: the earliest."""
 NO_LINK_RANK = 1_000
 _ENDED_BY_ORDER: dict[str | None, int] = {"far_hung_up": 0, "far_refused": 1, "platform": 2, None: 3}
+_HINTS = ("group_id", "direction", "agent", "dialed", "source", "ring_limit_ms")  # the least that was told counts
 _VISITS = frozenset({"queue_joined", "queue_left"})  # their queue is the visit's, not the leg's
+_PLAIN = frozenset({"offered", "noted"})  # which tell nothing but their time
 _FRAGMENTS = frozenset({"bridged", "unbridged", "noted"})
 
 
@@ -92,7 +96,6 @@ class Leg(msgspec.Struct, array_like=True):
         return None if self.parent is None else (self.rank, self.parent)
 
 
-
 _ROLE_INDEX: dict[str, int] = {role: index for index, role in enumerate(ROLES)}
 _CONTEXT_INDEX: dict[str, int] = {context: index for index, context in enumerate(CONTEXTS)}
 
@@ -116,7 +119,7 @@ def fold(leg: Leg, event: LegEvent) -> bool:
     elif kind == "answered":
         if leg.answered_ms is None or at_ms < leg.answered_ms:
             leg.answered_ms, changed = at_ms, True
-    elif kind != "offered" and kind != "noted":
+    elif kind not in _PLAIN:
         changed |= _fold_times(leg, event)
     return _fold_hints(leg, event) or changed
 
@@ -145,32 +148,32 @@ def _fold_visit(leg: Leg, event: LegEvent) -> bool:
 def _fold_hints(leg: Leg, event: LegEvent) -> bool:
     changed = False
     if event.parent_leg_id is not None:
-        changed |= merge_link(leg, event.link_rank, event.parent_leg_id)
-    if event.group_id is not None and (leg.group_id is None or event.group_id < leg.group_id):
-        leg.group_id, changed = event.group_id, True
-    if event.direction is not None and (leg.direction is None or event.direction < leg.direction):
-        leg.direction, changed = event.direction, True
+        changed = merge_link(leg, event.link_rank, event.parent_leg_id)
+    for name in _HINTS:
+        told = getattr(event, name)
+        if told:
+            known = getattr(leg, name)
+            if known is None or told < known:
+                setattr(leg, name, told)
+                changed = True
     if event.role is not None and _ROLE_INDEX[event.role] < leg.role:
         leg.role, changed = _ROLE_INDEX[event.role], True
     if event.context is not None and _CONTEXT_INDEX[event.context] < leg.context:
         leg.context, changed = _CONTEXT_INDEX[event.context], True
-    if event.queue is not None and (leg.queue is None or event.queue < leg.queue) and event.kind not in _VISITS:
-        leg.queue, changed = event.queue, True
-    if event.agent is not None and (leg.agent is None or event.agent < leg.agent):
-        leg.agent, changed = event.agent, True
-    if event.dialed is not None and (leg.dialed is None or event.dialed < leg.dialed):
-        leg.dialed, changed = event.dialed, True
-    if event.source and (leg.source is None or event.source < leg.source):
-        leg.source, changed = event.source, True
-    if event.ring_limit_ms is not None and (leg.ring_limit_ms is None or event.ring_limit_ms < leg.ring_limit_ms):
-        leg.ring_limit_ms, changed = event.ring_limit_ms, True
     if event.flags and not leg.flags.issuperset(event.flags):
         leg.flags, changed = leg.flags.union(event.flags), True
     if event.cannot_report and not leg.silences.issuperset(event.cannot_report):
         leg.silences, changed = leg.silences.union(event.cannot_report), True
-    if event.queue_exit is not None and event.kind not in _VISITS and (leg.exit_hint is None or event.queue_exit < leg.exit_hint):
-        leg.exit_hint, changed = event.queue_exit, True
-    return changed
+    return _fold_told_once(leg, event) or changed
+
+
+def _fold_told_once(leg: Leg, event: LegEvent) -> bool:
+    """Take what counts for the leg only where the event is not about one of its visits."""
+    if event.kind in _VISITS:
+        return False
+    before = leg.queue, leg.exit_hint
+    leg.queue, leg.exit_hint = _least(leg.queue, event.queue), _least(leg.exit_hint, event.queue_exit)
+    return before != (leg.queue, leg.exit_hint)
 
 
 def merge(leg: Leg, other: Leg) -> bool:
@@ -206,10 +209,10 @@ _LEAST = (
 )  # fmt: skip
 
 
-def _least(mine: Any, other: Any) -> Any:
+def _least(mine: T | None, other: T | None) -> T | None:
     if mine is None:
         return other
-    return mine if other is None or mine <= other else other
+    return mine if other is None or mine <= other else other  # type: ignore[operator] # only int and str come here
 
 
 def merge_link(leg: Leg, rank: int, parent: str) -> bool:

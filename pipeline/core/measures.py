@@ -108,9 +108,7 @@ def wait_ms(race: Race) -> int | None:
 def started_ms(race: Race) -> int | None:
     """Return the earliest offer among the legs that count."""
     offers = [
-        leg.offered_ms
-        for leg_id, leg in race.legs.items()
-        if leg.is_real and race.roles[leg_id] != "pseudo" and leg.offered_ms is not None
+        leg.offered_ms for leg_id, leg in race.legs.items() if leg.is_real and race.roles[leg_id] != "pseudo" and leg.offered_ms is not None
     ]
     return min(offers, default=None)
 

@@ -52,10 +52,10 @@ class Race(msgspec.Struct, frozen=True, gc=False):
 def read(call_id: str, legs: Mapping[str, Leg], policy: Policy, through: Mapping[str, str]) -> Race:
     """Read a call. `through` tells of keys without a leg here which key stands above them."""
     roots, unseen = _roots(legs, through)
-    callers = frozenset(leg_id for leg_id, leg in legs.items() if leg.is_real and _is_caller(leg, leg_id in roots))
+    callers = frozenset(leg_id for leg_id, leg in legs.items() if leg.is_real and _is_caller(leg, is_root=leg_id in roots))
     context = _context(legs, roots, callers)
-    machines = frozenset(leg_id for leg_id, leg in legs.items() if leg.flags and _is_machine(leg, leg_id in roots, context))
-    roles = {leg_id: _role(leg, leg_id in roots, context, callers, machines) for leg_id, leg in legs.items()}
+    machines = frozenset(leg_id for leg_id, leg in legs.items() if leg.flags and _is_machine(leg, context, is_root=leg_id in roots))
+    roles = {leg_id: _role(leg, context, callers, machines, is_root=leg_id in roots) for leg_id, leg in legs.items()}
     peers = _peers(legs)
     connected = frozenset(leg_id for leg_id in peers if _is_connected(legs[leg_id], peers[leg_id], legs, roles, roots, machines))
     picks = tuple(
@@ -66,7 +66,9 @@ def read(call_id: str, legs: Mapping[str, Leg], policy: Policy, through: Mapping
     size = sum(1 for leg in legs.values() if leg.is_real)
     has_visits = any(leg.visits for leg in legs.values())
     bridged = {leg_id: min(peers[leg_id].values()) for leg_id in peers}
-    return Race(call_id, legs, policy, roots, unseen, context, roles, machines, connected, bridged, wins, picks, caller_ends, has_visits, size)
+    return Race(
+        call_id, legs, policy, roots, unseen, context, roles, machines, connected, bridged, wins, picks, caller_ends, has_visits, size
+    )
 
 
 def _offered_ms(leg: Leg) -> int:
@@ -103,7 +105,7 @@ def _top(leg_id: str, legs: Mapping[str, Leg], through: Mapping[str, str]) -> tu
         path.append(above)
 
 
-def _is_caller(leg: Leg, is_root: bool) -> bool:
+def _is_caller(leg: Leg, *, is_root: bool) -> bool:
     hint = leg.role_hint()
     if hint is not None or not is_root:
         return hint == "caller"
@@ -125,14 +127,14 @@ def _is_offer(leg: Leg) -> bool:
     return hint in ("agent", "customer") or (hint is None and not leg.flags & {"machine_leg", "voicemail"})
 
 
-def _is_machine(leg: Leg, is_root: bool, context: Context) -> bool:
+def _is_machine(leg: Leg, context: Context, *, is_root: bool) -> bool:
     if is_root:
         return False
     agent = leg.role_hint() == "agent" or (leg.role_hint() is None and context != "manual_outbound")
     return "machine_leg" in leg.flags or ("voicemail" in leg.flags and agent)
 
 
-def _role(leg: Leg, is_root: bool, context: Context, callers: frozenset[str], machines: frozenset[str]) -> Role:
+def _role(leg: Leg, context: Context, callers: frozenset[str], machines: frozenset[str], *, is_root: bool) -> Role:
     if leg.leg_id in machines:
         return "pseudo"
     hint = leg.role_hint()
@@ -186,7 +188,7 @@ def _wins(
     peers: Mapping[str, Mapping[str, int]],
     policy: Policy,
 ) -> tuple[Moment, ...]:
-    wins = []
+    wins: list[Moment] = []
     for leg_id in connected:
         leg = legs[leg_id]
         assert leg.answered_ms is not None  # connected says so

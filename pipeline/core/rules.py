@@ -100,9 +100,9 @@ def a1_connected(case: Case) -> Verdict | None:
 
 
 def l0_winner_pending(case: Case) -> Verdict | None:
-    if case.cause in LOSING and not case.complete and not case.rivals and not case.picks:
-        if not case.is_root or case.leg.group_id is not None:
-            return verdict(Result.LOSE_RACE, "winner_pending", "L0")
+    in_company = not case.is_root or case.leg.group_id is not None
+    if case.cause in LOSING and in_company and not (case.complete or case.rivals or case.picks):
+        return verdict(Result.LOSE_RACE, "winner_pending", "L0")
     return None
 
 
@@ -341,9 +341,7 @@ def _span(leg: Leg) -> tuple[int, int]:
 
 STRENGTH: dict[Result, int] = {
     result: strength
-    for strength, result in enumerate(
-        (Result.ANSWERED, Result.TIMEOUT, Result.BUSY, Result.CANCEL, Result.LOSE_RACE, Result.FAILED)
-    )
+    for strength, result in enumerate((Result.ANSWERED, Result.TIMEOUT, Result.BUSY, Result.CANCEL, Result.LOSE_RACE, Result.FAILED))
 }
 """Of several results the least of these counts (verdicts, section 4)."""
 
@@ -377,7 +375,7 @@ def c7b_own_line_died(case: Case) -> Verdict | None:
         return None
     if any(cause_of(leg, case.race.legs, case.race.roles, case.race.roots) == case.cause for leg in offered):
         return None
-    return verdict(Result.FAILED, _failed_reason(case), "C7b")
+    return verdict(Result.FAILED, CAUSE[case.cause].reason, "C7b")
 
 
 def c6_all_alike(case: Case) -> Verdict | None:
