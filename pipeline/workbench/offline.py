@@ -96,4 +96,4 @@ def key_of(row: Row) -> tuple[object, ...]:
         return ("results", row.tenant, row.call_id)
     if isinstance(row, TallyRow):
         return ("tallies", row.tenant, row.queue, row.window_size_s, row.window_start_ms)
-    return ("late", row)
+    return ("late", msgspec.json.encode(row))
