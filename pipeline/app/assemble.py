@@ -15,6 +15,7 @@ from pipeline.core.assemble import Assembly, Drained, Output, Retired
 from pipeline.core.model import CallRow, LegEvent, LegRow, Policy
 from pipeline.core.routing import DIRECT, Facts, Item, Linked, Watermark, home_of, state_key
 from pipeline.core.totals import Partial, Reached
+from pipeline.engine.ending import Halt
 from pipeline.engine.records import ConsumerRecord, Record
 from pipeline.engine.step import Batch
 from pipeline.errors import BadRecord
@@ -45,11 +46,14 @@ class AssembleStep:
         self._bad = bad
         self._telemetry = telemetry
         self._state = Assembly()
+        self._stored_sizes: tuple[int, ...] | None = None
         self._broker_ms = -1  # of the newest record that a producer wrote here itself
 
     def restore(self, key: bytes, value: bytes | None) -> None:
         """Put one record of the changelog back."""
-        if key == codec.CLOCK_KEY:
+        if key == codec.SIZES_KEY:
+            self._stored_sizes = codec.sizes_of_record(value)
+        elif key == codec.CLOCK_KEY:
             if value is not None:
                 self._state.now_ms, self._state.origins = codec.clock_of_record(value)
         elif key[:1] == b"h":
@@ -69,8 +73,19 @@ class AssembleStep:
         }
         assemble.restored(self._state, self._policy)
 
-    def opened(self, *, backlog: bool) -> Batch | None:
-        """Nothing to say."""
+    def opened(self, *, backlog: bool) -> Batch | None:  # noqa: ARG002 - it makes no difference here
+        """Note down the sizes of the windows that are counted. Raises Halt if the stored counts were made for others."""
+        sizes = self._policy.window_sizes_ms
+        if self._stored_sizes is not None and self._stored_sizes != sizes:
+            stored_s, wanted_s = [ms // 1000 for ms in self._stored_sizes], [ms // 1000 for ms in sizes]
+            raise Halt(
+                f"window_sizes_s is {wanted_s}, but the stored tallies count {stored_s}: set it back,"
+                " or take a new app_id and topic_prefix and read the raw topics again"
+            )
+        if self._stored_sizes is None:
+            self._stored_sizes = sizes
+            return Batch(changes=[codec.sizes_record(sizes)])
+        return None
 
     def chunk(self, records: Sequence[ConsumerRecord]) -> Batch:
         """Step through the records; publish the last row of every key, with the state that they leave."""

@@ -83,6 +83,7 @@ _slot, _total = msgspec.msgpack.Decoder(Slot), msgspec.msgpack.Decoder(Total)
 _clock: msgspec.msgpack.Decoder[tuple[int, dict[str, int]]] = msgspec.msgpack.Decoder(tuple[int, dict[str, int]])
 _reached: msgspec.msgpack.Decoder[dict[str, int]] = msgspec.msgpack.Decoder(dict[str, int])
 CLOCK_KEY = _CLOCK
+SIZES_KEY = b"p"
 
 
 class UnknownStateError(Exception):
@@ -107,6 +108,16 @@ def slot_record(key: SlotKey, slot: Slot | Total | None) -> tuple[bytes, bytes |
 def clock_record(state: tuple[int, dict[str, int]] | dict[str, int]) -> tuple[bytes, bytes]:
     """Return the changelog record of a partition's stream time."""
     return _CLOCK, _image(_CLOCK + _pack(state))
+
+
+def sizes_record(sizes_ms: tuple[int, ...]) -> tuple[bytes, bytes]:
+    """Return the changelog record of the window sizes that are counted."""
+    return SIZES_KEY, _image(SIZES_KEY + _pack(sizes_ms))
+
+
+def sizes_of_record(value: bytes | None) -> tuple[int, ...] | None:
+    """Return what `sizes_record` was given."""
+    return None if value is None else msgspec.msgpack.decode(_opened(SIZES_KEY, value)[1], type=tuple[int, ...])
 
 
 def _image(image: bytes) -> bytes:

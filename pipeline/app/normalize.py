@@ -56,6 +56,7 @@ class NormalizeStep:
         self._telemetry = telemetry
         self._reached = Reached()
         self._told_ms = -1
+        self._holds = False  # stream time waits for our first event
 
     def restore(self, key: bytes, value: bytes | None) -> None:
         """Nothing: there is no changelog."""
@@ -66,7 +67,10 @@ class NormalizeStep:
 
     def opened(self, *, backlog: bool) -> Batch | None:
         """Hold stream time back until this partition's backlog has told how far it is."""
-        return self._watermark(max(self._reached.event_ms, 0)) if backlog or self._reached.event_ms >= 0 else None
+        if not backlog and self._reached.event_ms < 0:
+            return None
+        self._holds = self._reached.event_ms < 0
+        return self._watermark(max(self._reached.event_ms, 0))
 
     def chunk(self, records: Sequence[ConsumerRecord]) -> Batch:
         """Re-key every event of every record; what cannot be read becomes a dead letter."""
@@ -92,10 +96,13 @@ class NormalizeStep:
         return Batch(outputs=outputs, metadata=metadata)
 
     def tick(self, now_ms: int) -> Batch | None:
-        """Idle: event time goes on as the clock does since the record that set it."""
+        """Idle: event time goes on as the clock does since the record that set it. A partition without an event holds nobody up."""
         reached = self._reached
+        if reached.event_ms < 0:
+            holds, self._holds = self._holds, False
+            return self._watermark(-1) if holds else None
         at_ms = reached.event_ms + max(0, now_ms - reached.broker_ms)
-        return self._watermark(at_ms) if reached.event_ms >= 0 and at_ms > self._told_ms else None
+        return self._watermark(at_ms) if at_ms > self._told_ms else None
 
     def _read(self, record: ConsumerRecord) -> tuple[LegEvent, ...]:
         events = self._intake.events(record.value, self._origin)

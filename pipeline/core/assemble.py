@@ -204,12 +204,16 @@ def _withdraw(call: Call, leg_id: str, moved_to: str | None, out: list[Output]) 
 
 
 def _advance(state: Assembly, watermark: Watermark, policy: Policy, out: list[Output]) -> None:
-    origins = state.origins
+    origins, at_ms = state.origins, watermark.at_ms
     if watermark.origin == EVERY_ORIGIN:
-        state.origins = {origin: max(at_ms, watermark.at_ms) for origin, at_ms in origins.items()}
-        least_ms = min(state.origins.values(), default=watermark.at_ms)
+        for origin, known_ms in origins.items():
+            origins[origin] = max(known_ms, at_ms)
+        least_ms = min(origins.values(), default=at_ms)
+    elif at_ms < 0:
+        origins.pop(watermark.origin, None)
+        least_ms = min(origins.values(), default=NEVER_MS)
     else:
-        origins[watermark.origin] = max(origins.get(watermark.origin, NEVER_MS), watermark.at_ms)
+        origins[watermark.origin] = max(origins.get(watermark.origin, NEVER_MS), at_ms)
         least_ms = min(origins.values())
     state.clock_moved = True
     if least_ms > state.now_ms:

@@ -43,7 +43,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="
 
 
 class Watermark(msgspec.Struct, frozen=True, kw_only=True, tag="watermark", tag_field="control"):
-    """No earlier event is expected from this origin (a raw topic's partition)."""
+    """No earlier event is expected from this origin (a raw topic's partition). -1: do not wait for it, it has told no time yet."""
 
     origin: str
     at_ms: int
