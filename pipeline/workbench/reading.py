@@ -9,8 +9,10 @@ from typing import NamedTuple
 
 import msgspec
 
+from pipeline.app.codec import decode_item
 from pipeline.app.intake import Intake
 from pipeline.core.model import LegEvent, Policy
+from pipeline.core.routing import Item
 from pipeline.errors import BadRecord, SettingsError
 from pipeline.settings import VENDOR_NAMES, Settings, Source
 from pipeline.workbench.recording import own_time_us, records
@@ -35,14 +37,11 @@ class Bad(msgspec.Struct):
     count: int = 0
 
 
-class Reader:
-    """Reads the records of one source. `latest_ms`: no event of a file can be later, whatever its switch's clock says."""
+class Tray:
+    """What could not be read."""
 
-    def __init__(self, source: Source, settings: Settings, policy: Policy, *, latest_ms: int) -> None:
-        self._intake = Intake(source, settings, policy)
-        self._clock_error_ms = source.clock_error_s * 1000
-        self._latest_ms = latest_ms
-        self.vendor = source.vendor
+    def __init__(self, vendor: str) -> None:
+        self.vendor = vendor
         self.records = 0
         self.bad: dict[str, Bad] = {}
 
@@ -51,25 +50,52 @@ class Reader:
         """Return how many records could not be read."""
         return sum(bad.count for bad in self.bad.values())
 
+    def _put_aside(self, told: Told, error: BadRecord) -> None:
+        self.bad.setdefault(error.reason, Bad(told, error.message)).count += 1
+
+
+class Reader(Tray):
+    """Reads the records of one source."""
+
+    def __init__(self, source: Source, settings: Settings, policy: Policy) -> None:
+        super().__init__(source.vendor)
+        self._intake = Intake(source, settings, policy)
+        self._clock_error_ms = source.clock_error_s * 1000
+
     def events(self, told: Told, *, origin: str = ORIGIN, stamped_ms: int | None = None) -> tuple[LegEvent, ...]:
-        """Return what a record says, () for a bad one. `stamped_ms`: when a broker got it."""
+        """Return what a record says, () for a bad one. `stamped_ms`: when a broker got it; a file does not tell."""
         self.records += 1
         try:
             events = self._intake.events(told.value, origin)
-            if events:
-                self._check(max(event.at_ms for event in events), self._latest_ms if stamped_ms is None else stamped_ms)
+            if events and stamped_ms is not None:
+                self._check(max(event.at_ms for event in events), stamped_ms)
         except BadRecord as error:
-            bad = self.bad.setdefault(error.reason, Bad(told, error.message))
-            bad.count += 1
+            self._put_aside(told, error)
             return ()
         return events
 
-    def _check(self, at_ms: int, latest_ms: int) -> None:
-        if at_ms > latest_ms + self._clock_error_ms:
+    def _check(self, at_ms: int, stamped_ms: int) -> None:
+        if at_ms > stamped_ms + self._clock_error_ms:
             raise BadRecord(
                 "future_time",
-                f"an event is {at_ms - latest_ms} ms later than it can be: mend the switch's clock, or raise the source's clock_error_s",
+                f"an event is {at_ms - stamped_ms} ms later than its record: mend the switch's clock, or raise the source's clock_error_s",
             )
+
+
+class LogReader(Tray):
+    """Reads the records of calls.events."""
+
+    def __init__(self) -> None:
+        super().__init__("calls.events")
+
+    def items(self, told: Told) -> tuple[Item, ...]:
+        """Return what a record says, () for a bad one."""
+        self.records += 1
+        try:
+            return decode_item(told.value)
+        except BadRecord as error:
+            self._put_aside(told, error)
+            return ()
 
 
 def source_named(word: str, settings: Settings) -> Source:
