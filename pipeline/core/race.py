@@ -118,13 +118,12 @@ def _context(legs: Mapping[str, Leg], roots: frozenset[str], callers: frozenset[
         return CONTEXTS[hint]
     if not callers:
         return "internal"
-    offered = sum(1 for leg_id, leg in legs.items() if leg_id not in roots and leg.is_real and _is_offer(leg))
+    offered = sum(1 for leg_id, leg in legs.items() if leg_id not in callers and leg.is_real and _is_offer(leg, is_root=leg_id in roots))
     return "inbound_queue" if offered > 1 else "inbound_direct"
 
 
-def _is_offer(leg: Leg) -> bool:
-    hint = leg.role_hint()
-    return hint in ("agent", "customer") or (hint is None and not leg.flags & {"machine_leg", "voicemail"})
+def _is_offer(leg: Leg, *, is_root: bool) -> bool:
+    return leg.role_hint() != "pseudo" and (is_root or not leg.flags or not _is_machine(leg, "inbound_direct", is_root=is_root))
 
 
 def _is_machine(leg: Leg, context: Context, *, is_root: bool) -> bool:

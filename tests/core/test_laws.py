@@ -87,7 +87,11 @@ def _window_differences(rows: object, answer: OracleAnswer) -> list[str]:
         key: {name: getattr(counts, name) for name in Counts.__struct_fields__ if getattr(counts, name)}
         for key, counts in answer.tallies.items()
     }
-    return [f"window {key}: ours {ours.get(key)} oracle {theirs.get(key)}" for key in sorted({*ours, *theirs}) if ours.get(key) != theirs.get(key)]
+    return [
+        f"window {key}: ours {ours.get(key)} oracle {theirs.get(key)}"
+        for key in sorted({*ours, *theirs})
+        if ours.get(key) != theirs.get(key)
+    ]
 
 
 def unbalanced(rows: list[Row]) -> list[TallyRow]:
