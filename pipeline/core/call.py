@@ -105,7 +105,7 @@ def add_link(call: Call, linked: Linked) -> list[Linked]:
     """Take note of a link. Return what other keys have to be told now."""
     link = (linked.rank, linked.parent)
     if linked.leg_id == call.key:
-        return _add_own_link(call, link)
+        return _add_own_link(call, link, ring=linked.ring)
     if linked.rank >= GROUP_RANK:
         if linked.parent < call.key:
             call.is_group = True
@@ -122,9 +122,10 @@ def add_link(call: Call, linked: Linked) -> list[Linked]:
     return []
 
 
-def _add_own_link(call: Call, link: Link) -> list[Linked]:
+def _add_own_link(call: Call, link: Link, *, ring: bool) -> list[Linked]:
     """Keep the better link, and tell the other one's key where this key's leg really hangs."""
-    known = call.link if call.link is not None else call.up
+    call.is_ring = call.is_ring or ring
+    known = call.link if call.link is not None and not call.is_ring else call.up
     if link[0] >= GROUP_RANK:
         call.group = min(call.group or link[1], link[1])
     elif call.link is None or link < call.link:
@@ -184,7 +185,7 @@ def _told_rings(call: Call) -> list[Linked]:
     for root in sorted(_ring_roots(call)) if call.is_group else ():
         if root not in call.mirrored:
             call.mirrored[root] = (GROUP_RANK, call.key)
-            out.append(Linked(tenant=call.tenant, to=root, leg_id=root, parent=call.key, rank=GROUP_RANK, at_ms=call.last_ms))
+            out.append(Linked(tenant=call.tenant, to=root, leg_id=root, parent=call.key, rank=GROUP_RANK, at_ms=call.last_ms, ring=True))
     return out
 
 

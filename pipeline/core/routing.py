@@ -21,7 +21,7 @@ DIRECT = ""
 
 
 class Linked(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="linked", tag_field="control"):
-    """Tells the key `to` that a leg hangs under another leg or group."""
+    """Tells the key `to` that a leg hangs under another leg or group. `ring`: its own link leads round in a ring of which it is the root."""
 
     tenant: str
     to: str
@@ -30,6 +30,7 @@ class Linked(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=
     rank: int
     at_ms: int
     hops: int = 0
+    ring: bool = False
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="facts", tag_field="control"):
