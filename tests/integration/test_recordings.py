@@ -1,0 +1,106 @@
+"""Real recordings through real workers: the topics hold what `callverdict replay` gives, even when workers are killed on the way."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from pipeline.app.lag import inputs
+from pipeline.settings import policy
+from pipeline.workbench.reading import Reader
+from pipeline.workbench.replay import Kept, replay_files
+from tests.integration import audit
+from tests.integration.conftest import Install
+from tests.integration.installation import ROOT, Installation, Worker, source
+
+RECORDINGS = ROOT / "tests" / "recordings" / "freeswitch"
+S06_RECORDS = 16_139
+
+
+class Told(NamedTuple):
+    """What stands in the topics when everything is worked off, and what a replay of the same file keeps."""
+
+    installation: Installation
+    legs: list[Any]
+    results: list[Any]
+    tallies: list[Any]
+    late: list[Any]
+    dead_letters: list[Any]
+    kept: Kept
+
+
+def kept_by_replay(installation: Installation, recording: Path) -> Kept:
+    rules = policy(installation.settings)
+    reader = Reader(installation.settings.sources[0], installation.settings, rules)
+    return replay_files([recording], reader, rules, end="settle").kept
+
+
+async def read_all(installation: Installation, kept: Kept) -> Told:
+    topics = installation.topics
+    read = [await installation.read(name) for name in (topics.legs, topics.results, topics.tallies, topics.late, topics.dead_letters)]
+    return Told(installation, *read, kept=kept)
+
+
+async def reached(installation: Installation, records: int, worker: Worker) -> int:
+    """Wait until the committed offsets of the raw topic come to so many records; how many it is then."""
+    async with asyncio.timeout(60):
+        while (done := sum(max(0, at) for at, _ in (await installation.offsets(installation.raw)).values())) < records:
+            assert worker.process.poll() is None, worker.log
+    return done
+
+
+async def played(installation: Installation, recording: Path, *kill_at: int) -> Told:
+    """Play into a running worker; kill it each time it has committed so many records."""
+    await installation.create()
+    worker = installation.worker()
+    await worker.ready()
+    playing = asyncio.create_task(installation.play(recording, installation.raw[0]))
+    for records in kill_at:
+        done = await reached(installation, records, worker)
+        await worker.kill()
+        assert done < S06_RECORDS, "the worker was killed after its work: nothing was interrupted"
+    await playing
+    await installation.settle()
+    assert len(worker.pids) == 1 + len(kill_at), f"the worker died by itself too:\n{worker.log}"
+    assert await worker.stop() == 0
+    return await read_all(installation, kept_by_replay(installation, recording))
+
+
+@pytest.fixture(scope="module", params=["s01_ringall_one_answers.events", "s05_mixed_ringall.events.lite", "s06_callcenter.events"])
+def told(request: pytest.FixtureRequest, install: Install) -> Iterator[Told]:
+    recording = RECORDINGS / f"{request.param}.jsonl.gz"
+    is_killed = request.param.startswith("s06")
+    installation = install(source("freeswitch-esl"), **({"chunk_records": 50} if is_killed else {}))
+    yield asyncio.run(played(installation, recording, *((2_000, 8_000) if is_killed else ())))
+
+
+def test_topics_hold_what_replay_gives(told: Told) -> None:
+    audit.assert_as_replayed(told.legs, told.results, told.tallies, told.kept)
+    assert not told.late
+    assert not told.dead_letters
+
+
+def test_withdrawn_legs_are_really_elsewhere(told: Told) -> None:
+    audit.assert_withdrawn_are_elsewhere(told.legs)
+
+
+def test_no_revision_comes_twice_or_goes_back(told: Told) -> None:
+    for records in (told.legs, told.results, told.tallies):
+        audit.assert_revisions_grow(records)
+
+
+def test_every_published_tally_balances(told: Told) -> None:
+    audit.assert_balanced(told.tallies)
+
+
+def test_every_input_is_committed_to_its_end(told: Told) -> None:
+    offsets = asyncio.run(told.installation.offsets(inputs(told.installation.settings)))
+    assert {place: end for place, (_, end) in offsets.items()} == {place: committed for place, (committed, end) in offsets.items()}
+    assert sum(end for _, end in offsets.values()) > 0
+    assert asyncio.run(told.installation.lag()) == 0
+    answer = told.installation.command("lag", "--json")
+    assert '"records": 0,' in answer.stdout.splitlines()[2], answer
