@@ -58,12 +58,13 @@ RULES: tuple[Rule, ...] = (
     Rule("L0", "offered", rules.l0_winner_pending,
          "cause LOSE_RACE, ANSWERED_ELSEWHERE or NON_SELECTED_USER_CLEARING; linked or grouped; no rival, no pick; call not complete",
          "Lose-race winner_pending", "provisional: the loser's hangup always precedes the winner's bridge"),
-    Rule("L1", "offered", rules.l1_lost, "such a cause, PICKED_OFF, or flag loser; and a rival or a pick",
+    Rule("L1", "offered", rules.l1_lost, "cause of class Lose-race, or flag loser; and a rival or a pick",
          "Lose-race lost_race, picked_up_elsewhere", "\"Ring All\": the other agents, even if they answered too"),
     Rule("L2", "offered", rules.l2_winner_unknown,
-         "such a cause, not customer; no link and the only leg of its call, or a link whose root was never seen and no win",
+         "cause LOSE_RACE, ANSWERED_ELSEWHERE or NON_SELECTED_USER_CLEARING, not customer; no link and the only leg of its call, "
+         "or a link whose root was never seen and no win",
          "Lose-race winner_unknown", "the winner is where we cannot look"),
-    Rule("L3", "offered", rules.l3_no_winner, "such a cause", "Cancel no_winner", "nobody won, so nobody lost to a winner"),
+    Rule("L3", "offered", rules.l3_no_winner, "cause of class Lose-race", "Cancel no_winner", "nobody won, so nobody lost to a winner"),
     Rule("A2", "offered", rules.a2_root_answered,
          "answered and root; an agent root beside ended customer legs, none of them answered, goes by C5",
          "Answered answered, answered_no_agent", "its receiver answered; an agent's own leg tells what the customer did"),
@@ -117,7 +118,9 @@ RULES: tuple[Rule, ...] = (
          "A-leg records only"),
     Rule("C2", "caller", rules.c2_left_the_queue, "caller; queue exit known", "Cancel, the exit's word",
          "leaving the queue is giving up, also by queue limit"),
-    Rule("A4", "caller", rules.a4_presumed_answered, "caller; as A4 above", "Answered presumed_answered", "needs review"),
+    Rule("A4", "caller", rules.a4_presumed_answered,
+         "caller; answers cannot be reported, NORMAL_CLEARING, not far_refused, no flag, no visit, the only leg of its call",
+         "Answered presumed_answered", "needs review; before an answer the cause would be another one"),
     Rule("C3", "caller", rules.c3_abandoned, "caller; far_hung_up or cause ORIGINATOR_CANCEL", "Cancel abandoned",
          "\"abandoned calls\""),
     Rule("C4", "caller", rules.c4_voicemail, "caller; flag voicemail, or bridged to a machine", "Cancel voicemail",
@@ -165,6 +168,23 @@ def considered(leg: Leg, race: Race, *, complete: bool, now_ms: int) -> Iterator
     case = case_of(leg, race, complete=complete, now_ms=now_ms)
     for row in _CALLER if case.role == "caller" else _OFFERED:
         yield row, row.decide(case)
+
+
+class CallRule(msgspec.Struct, frozen=True):
+    """Which legs speak for a call: one row of the table that `judge_call` follows."""
+
+    rule: str
+    condition: str
+    result: str
+
+
+CALL_RULES = (
+    CallRule("K1", "there is a caller's leg", "that of the root caller, else of the earliest caller"),
+    CallRule("K2", "no caller; an autodialer's root customer, or one root that was not answered, or nothing but roots",
+             "that root's, of several the strongest"),
+    CallRule("K3", "otherwise: click-to-call, an agent-first dialer, a root that is not known",
+             "the strongest of the customers' legs, without any of the offered legs other than roots"),
+)  # fmt: skip
 
 
 class CallVerdict(msgspec.Struct, frozen=True):
