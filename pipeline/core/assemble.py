@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import heapq
 from collections.abc import Iterable
+from typing import TypeVar
 
 import msgspec
 
@@ -35,6 +36,7 @@ class Retired(msgspec.Struct, frozen=True):
     leg_id: str | None
 
 
+R = TypeVar("R", LegRow, CallRow)
 Output = LegRow | CallRow | LateRow | Facts | Linked | Retired
 
 
@@ -121,7 +123,6 @@ def _take_event(state: Assembly, event: LegEvent, policy: Policy, out: list[Outp
     if _is_over_limit(state, call, event.leg_id, policy, out, event.kind, event.at_ms):
         return
     call.last_ms = max(call.last_ms, event.at_ms)
-    is_new = event.leg_id not in call.legs
     leg = leg_of(call, event.leg_id)
     link, group_id = leg.link(), leg.group_id
     changed = fold(leg, event)
@@ -131,7 +132,8 @@ def _take_event(state: Assembly, event: LegEvent, policy: Policy, out: list[Outp
     mirror = mirror_of(call, leg, event, link)
     if mirror is not None:
         out.append(mirror)
-    if call.is_signpost or link != leg.link() or group_id != leg.group_id or is_new:
+    hangs_here = leg.parent == home or (leg.parent is None and leg.group_id is None and leg.leg_id == home)
+    if call.is_signpost or not hangs_here or leg.group_id != group_id:
         _place(call, out)
     _reviewed(state, key, call, policy, out, at_once=event.origin == DIRECT)
     if event.origin == DIRECT:
@@ -151,6 +153,9 @@ def _take_control(state: Assembly, item: Facts | Linked, policy: Policy, out: li
     state.touched[key] = None
     if isinstance(item, Linked):
         out += add_link(call, item)
+        if not (call.legs or call.rows or call.row):
+            _schedule(state, key, call, None, policy)  # a leg's own key that only knows where its leg hangs
+            return
         _place(call, out)
     else:
         if _is_over_limit(state, call, item.leg.leg_id, policy, out, "facts", at_ms):
@@ -244,7 +249,7 @@ def _look_at(state: Assembly, key: str, call: Call, policy: Policy, out: list[Ou
     state.touched[key] = None
     if not call.is_signpost:
         race = read(call.key, call.legs, policy, call.through)
-        _publish(state, call, race, policy, out)
+        _publish(state, call, race, policy, out, facts_changed=False)
         if state.now_ms < complete_ms(race) + policy.retention_ms:
             _schedule(state, key, call, race, policy)
             return
@@ -259,6 +264,8 @@ def _close(state: Assembly, key: str, call: Call, policy: Policy, out: list[Outp
     if call.row is not None and not call.row.said:
         out.append(Retired(call.tenant, call.key, None))
     del state.calls[key]
+    if not (call.rows or call.row or call.is_signpost):
+        return  # it never had anything to say, so nothing can be late
     closed = state.closed[key] = Closed(
         call.tenant, call.key, state.now_ms + policy.closed_memory_ms, call.up[1] if call.is_signpost and call.up else None
     )
@@ -304,21 +311,23 @@ def _review_dirty(state: Assembly, policy: Policy, out: list[Output]) -> None:
 def _review(state: Assembly, key: str, call: Call, policy: Policy, out: list[Output]) -> None:
     call.is_dirty = False
     race = read(call.key, call.legs, policy, call.through)
-    _publish(state, call, race, policy, out)
+    _publish(state, call, race, policy, out, facts_changed=True)
     _schedule(state, key, call, None if call.is_signpost else race, policy)
 
 
-def _publish(state: Assembly, call: Call, race: Race, policy: Policy, out: list[Output]) -> None:
+def _publish(state: Assembly, call: Call, race: Race, policy: Policy, out: list[Output], *, facts_changed: bool) -> None:
     """Judge every leg and the call again; put out what changed, and move what is counted."""
     final = state.now_ms >= complete_ms(race)
     verdicts = _verdicts(call, race, final=final, now_ms=state.now_ms)
+    said_new = False
     for leg_id, verdict in verdicts.items():
-        _publish_leg(call, call.legs[leg_id], verdict, race, out, final=final)
+        said_new |= _publish_leg(call, call.legs[leg_id], verdict, race, out, final=final)
     for leg_id in sorted(call.rows.keys() - verdicts.keys()):
         _withdraw(call, leg_id, None, out)  # turned out to be nobody's leg, or not to have ended
     spoken = judge_call(race, verdicts)
-    _publish_call(call, race, verdicts, spoken, out, final=final)
-    _count(state, call, units_of(race, verdicts, spoken.verdict.result if spoken is not None else None), policy, out)
+    said_new |= _publish_call(call, race, verdicts, spoken, out, final=final)
+    if facts_changed or said_new:
+        _count(state, call, units_of(race, verdicts, spoken.verdict.result if spoken is not None else None), policy, out)
 
 
 def _verdicts(call: Call, race: Race, *, final: bool, now_ms: int) -> dict[str, Verdict]:
@@ -331,52 +340,51 @@ def _verdicts(call: Call, race: Race, *, final: bool, now_ms: int) -> dict[str, 
     return verdicts
 
 
-def _publish_leg(call: Call, leg: Leg, verdict: Verdict, race: Race, out: list[Output], *, final: bool) -> None:
+def _publish_leg(call: Call, leg: Leg, verdict: Verdict, race: Race, out: list[Output], *, final: bool) -> bool:
+    """Put out the leg's row if it is news. Return whether its verdict is."""
     published = call.rows.get(leg.leg_id)
     if published is None:
         published = call.rows[leg.leg_id] = Published()
-    said = f"{verdict.result} {verdict.reason} {verdict.rule}"
-    if said == published.said and final == published.final and not final:
-        return
-    row = leg_row(call.tenant, leg, verdict, race, final=final, revision=published.revision + 1)
-    if _is_news(published, said, row):
-        out.append(row)
+    said, before = f"{verdict.result} {verdict.reason} {verdict.rule}", published.said
+    if final or said != before or published.final:
+        out += _news(published, said, leg_row(call.tenant, leg, verdict, race, final=final))
+    return said != before
 
 
 def _publish_call(
     call: Call, race: Race, verdicts: dict[str, Verdict], spoken: CallVerdict | None, out: list[Output], *, final: bool
-) -> None:
+) -> bool:
+    """Put out the call's row if it is news. Return whether its verdict is."""
     published = call.row
+    before = published.said if published is not None else ""
     if spoken is None:
-        if published is not None and published.said:
+        if published is not None and before:
             call.row = Published(published.revision + 1)
             moved_to = call.up[1] if call.is_signpost and call.up else None
             out.append(withdrawn_call(call.tenant, call.key, moved_to=moved_to, revision=call.row.revision))
-        return
+        return bool(before)
     if published is None:
         published = call.row = Published()
     verdict = spoken.verdict
     said = f"{verdict.result} {verdict.reason} {verdict.rule} {spoken.rule} {spoken.leg_id}"
-    if said == published.said and final == published.final and not final:
-        return
-    row = call_row(call.tenant, race, verdicts, spoken, final=final, revision=published.revision + 1)
-    if _is_news(published, said, row):
-        out.append(row)
+    if final or said != before or published.final:
+        out += _news(published, said, call_row(call.tenant, race, verdicts, spoken, final=final))
+    return said != before
 
 
 _BYTES = msgspec.msgpack.Encoder().encode
 
 
-def _is_news(published: Published, said: str, row: LegRow | CallRow) -> bool:
-    """Compare with what was published last, and remember this as published if it differs. A final record counts in full."""
+def _news(published: Published, said: str, row: R) -> list[R]:
+    """Return the row with its revision if it differs from what was published last, and remember it. A final row counts in full."""
     final, digest = row.final, 0
     if final:
-        fields = [getattr(row, name) for name in row.__struct_fields__ if name != "revision"]
-        digest = int.from_bytes(hashlib.blake2b(_BYTES(fields), digest_size=8).digest())
+        digest = int.from_bytes(hashlib.blake2b(_BYTES(row), digest_size=8).digest())
     if (said, final, digest) == (published.said, published.final, published.digest):
-        return False
-    published.revision, published.said, published.final, published.digest = row.revision, said, final, digest
-    return True
+        return []
+    published.revision += 1
+    published.said, published.final, published.digest = said, final, digest
+    return [msgspec.structs.replace(row, revision=published.revision)]
 
 
 # Counting.
@@ -400,7 +408,10 @@ def _add(state: Assembly, key: SlotKey, change: Iterable[int], policy: Policy) -
         slot = state.slots[key] = Slot(0, [0] * len(COLUMNS))
         heapq.heappush(state.agenda, (gone_ms(key, policy), 2, _slot_text(key)))
     slot.revision += 1
-    slot.counts = [count + by for count, by in zip(slot.counts, change, strict=True)]
+    counts = slot.counts
+    for column, by in enumerate(change):
+        if by:
+            counts[column] += by
     state.touched_slots[key] = slot
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from pipeline.core.leg import Leg
 from pipeline.core.model import LATEST_MS
@@ -16,7 +16,7 @@ def ring_ms(leg: Leg) -> int | None:
     return None if starts_ms is None or ends_ms is None else max(0, ends_ms - starts_ms)
 
 
-def talk_ms(leg: Leg, legs: Mapping[str, Leg]) -> int | None:
+def talk_ms(leg: Leg, race: Race) -> int | None:
     """Return the time bridged, overlaps once, as far as its end is known; None if never answered.
 
     A bridge known on one leg holds for both.
@@ -25,6 +25,9 @@ def talk_ms(leg: Leg, legs: Mapping[str, Leg]) -> int | None:
         return None
     if "bridges" in leg.silences:
         return 0 if leg.end is None else max(0, leg.end.at_ms - leg.answered_ms)
+    if leg.leg_id not in race.bridged:
+        return 0
+    legs = race.legs
     peers = set(leg.bridges) | {other_id for other_id, other in legs.items() if leg.leg_id in other.bridges}
     spans: list[tuple[int, int]] = []
     for peer in peers:
@@ -37,7 +40,9 @@ def talk_ms(leg: Leg, legs: Mapping[str, Leg]) -> int | None:
 
 def hold_ms(leg: Leg) -> int | None:
     """Return the time on hold, as far as its end is known; None if never answered."""
-    return None if leg.answered_ms is None else _covered_ms(_spans(leg.holds, leg.unholds, leg.ended_ms))
+    if leg.answered_ms is None:
+        return None
+    return _covered_ms(_spans(leg.holds, leg.unholds, leg.ended_ms)) if leg.holds else 0
 
 
 def _spans(starts: Iterable[int], stops: Iterable[int], end_ms: int | None) -> list[tuple[int, int]]:

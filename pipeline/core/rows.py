@@ -11,8 +11,8 @@ from pipeline.core.model import CallRow, LegRow, Result, Verdict
 from pipeline.core.race import Race, rivals
 
 
-def leg_row(tenant: str, leg: Leg, verdict: Verdict, race: Race, *, final: bool, revision: int) -> LegRow:
-    """Return the row of a leg that has a verdict."""
+def leg_row(tenant: str, leg: Leg, verdict: Verdict, race: Race, *, final: bool) -> LegRow:
+    """Return the row of a leg that has a verdict, without its revision."""
     winner, end = race.winner, leg.end
     beaten_by = rivals(leg, race.wins, race.policy, own=False) if verdict.result is Result.LOSE_RACE else []
     return LegRow(
@@ -39,7 +39,7 @@ def leg_row(tenant: str, leg: Leg, verdict: Verdict, race: Race, *, final: bool,
         bridged_ms=race.bridged.get(leg.leg_id),
         ended_ms=end.at_ms if end else None,
         ring_ms=ring_ms(leg),
-        talk_ms=talk_ms(leg, race.legs),
+        talk_ms=talk_ms(leg, race),
         hold_ms=hold_ms(leg),
         cause=end.cause if end else None,
         ended_by=end.ended_by if end else None,
@@ -47,7 +47,7 @@ def leg_row(tenant: str, leg: Leg, verdict: Verdict, race: Race, *, final: bool,
         source=leg.source or "",
         is_deleted=False,
         moved_to_call_id=None,
-        revision=revision,
+        revision=0,
     )
 
 
@@ -62,12 +62,12 @@ def withdrawn_leg(tenant: str, call_id: str, leg_id: str, *, moved_to: str | Non
     )  # fmt: skip
 
 
-def call_row(tenant: str, race: Race, verdicts: Mapping[str, Verdict], spoken: CallVerdict, *, final: bool, revision: int) -> CallRow:
-    """Return the row of a call that has a result."""
+def call_row(tenant: str, race: Race, verdicts: Mapping[str, Verdict], spoken: CallVerdict, *, final: bool) -> CallRow:
+    """Return the row of a call that has a result, without its revision."""
     winner = race.winner
     offered = [leg_id for leg_id, leg in race.legs.items() if leg.is_real and race.roles[leg_id] in ("agent", "customer")]
     results = [verdicts[leg_id].result if leg_id in verdicts else None for leg_id in offered]
-    talks = [talk_ms(race.legs[leg_id], race.legs) for leg_id in offered]
+    talks = [talk_ms(race.legs[leg_id], race) for leg_id in offered]
     real = [leg for leg_id, leg in race.legs.items() if leg.is_real and race.roles[leg_id] != "pseudo"]
     return CallRow(
         tenant=tenant,
@@ -101,7 +101,7 @@ def call_row(tenant: str, race: Race, verdicts: Mapping[str, Verdict], spoken: C
         source=min((leg.source for leg in real if leg.source), default=""),
         is_deleted=False,
         moved_to_call_id=None,
-        revision=revision,
+        revision=0,
     )
 
 

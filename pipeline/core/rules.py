@@ -308,12 +308,10 @@ def c5_as_the_customers_line(case: Case) -> Verdict | None:
     if not ended:
         return None
     last = max(ended, key=lambda leg: (leg.ended_ms, leg.leg_id))
-    overlapped = [leg for leg in ended if leg is last or _overlap(leg, last)]
-    judged = [found for leg in overlapped if (found := case.others(leg.leg_id)) is not None]
-    lasts = case.others(last.leg_id)
-    strongest = min(judged, key=lambda found: (STRENGTH[found.result], found is not lasts), default=None)
-    if strongest is None:
+    judged = [(leg, found) for leg in ended if (leg is last or _overlap(leg, last)) and (found := case.others(leg.leg_id)) is not None]
+    if not judged:
         return None
+    _, strongest = max(judged, key=lambda row: (-STRENGTH[row[1].result], row[0].ended_ms, row[0].leg_id))
     reason = "agent_gave_up" if strongest.result is Result.CANCEL else strongest.reason
     return verdict(strongest.result, reason, "C5", needs_review=strongest.needs_review)
 

@@ -64,7 +64,7 @@ def _visits_made(race: Race) -> list[tuple[int, str, Leg, Visit]]:
 
 def _leg_unit(leg: Leg, race: Race, verdict: Verdict | None) -> Unit:
     counts = [(_LEGS, 1), (_LEG_COLUMN[verdict.result if verdict is not None else None], 1)]
-    rang_ms, talked_ms = ring_ms(leg), talk_ms(leg, race.legs)
+    rang_ms, talked_ms = ring_ms(leg), talk_ms(leg, race)
     if rang_ms:
         counts.append((_RING, rang_ms))
     if talked_ms:
