@@ -28,7 +28,7 @@ from pipeline.core.tally import COLUMNS, Slot, SlotKey, Units, changed_counts, g
 NEVER_MS = -1
 
 
-class Retired(msgspec.Struct, frozen=True):
+class Retired(msgspec.Struct, frozen=True, gc=False):
     """The tombstone of a withdrawn row, due when retention is over. `leg_id` None: the call's row."""
 
     tenant: str

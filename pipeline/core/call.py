@@ -19,7 +19,7 @@ Link = tuple[int, str]
 """(rank, what stands above)"""
 
 
-class Published(msgspec.Struct, array_like=True):
+class Published(msgspec.Struct, array_like=True, gc=False):
     """The last record of one key: its revision and what it said ("" once withdrawn)."""
 
     revision: int = 0
@@ -28,7 +28,7 @@ class Published(msgspec.Struct, array_like=True):
     digest: int = 0  # of the whole record, once final
 
 
-class Call(msgspec.Struct, array_like=True):
+class Call(msgspec.Struct, array_like=True, gc=False):
     """The state behind one key."""
 
     tenant: str
@@ -63,7 +63,7 @@ class Call(msgspec.Struct, array_like=True):
         return not self.is_stuck and self.up is not None
 
 
-class Closed(msgspec.Struct, array_like=True):
+class Closed(msgspec.Struct, array_like=True, gc=False):
     """What stays of a key after its facts are dropped: the way up, if it was a signpost."""
 
     tenant: str

@@ -25,7 +25,7 @@ _PLAIN = frozenset({"offered", "noted"})  # which tell nothing but their time
 _FRAGMENTS = frozenset({"bridged", "unbridged", "noted"})
 
 
-class End(msgspec.Struct, frozen=True, array_like=True):
+class End(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """How a leg ended, by the best-informed witness."""
 
     authority: int
@@ -39,7 +39,7 @@ class End(msgspec.Struct, frozen=True, array_like=True):
         return (self.authority, self.at_ms, self.cause, _ENDED_BY_ORDER[self.ended_by], self.sip_status or 1_000)
 
 
-class Visit(msgspec.Struct, array_like=True):
+class Visit(msgspec.Struct, array_like=True, gc=False):
     """One stay of a caller in one queue."""
 
     queue: str | None = None
@@ -48,7 +48,7 @@ class Visit(msgspec.Struct, array_like=True):
     exit: QueueExit | None = None
 
 
-class Leg(msgspec.Struct, array_like=True):
+class Leg(msgspec.Struct, array_like=True, gc=False):
     """The facts. Mutable: only `fold` and `merge` write to it."""
 
     leg_id: str

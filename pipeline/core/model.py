@@ -55,7 +55,7 @@ CONTEXTS: tuple[Context, ...] = ("autodialer", "manual_outbound", "inbound_queue
 """Strongest evidence first: of all hints in one call the earliest word counts."""
 
 
-class LegEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+class LegEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, gc=False):
     """One thing that happened to one leg: the canonical event, the value of a record of `calls.events`."""
 
     leg_id: Annotated[Id, Meta(description="the vendor's own id of the dialog between switch and endpoint")]
@@ -120,7 +120,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     queue_of_number: Mapping[str, str] = msgspec.field(default_factory=dict)  # the dialed number -> queue
 
 
-class Verdict(msgspec.Struct, frozen=True):
+class Verdict(msgspec.Struct, frozen=True, gc=False):
     """What decided: the result, an open word that refines it, and the row of the rule table."""
 
     result: Result
@@ -129,7 +129,7 @@ class Verdict(msgspec.Struct, frozen=True):
     needs_review: bool = False
 
 
-class LegRow(msgspec.Struct, frozen=True, kw_only=True):
+class LegRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One leg and its verdict: the value of a record of `calls.legs`, key `tenant|call_id|leg_id`."""
 
     tenant: str
@@ -166,7 +166,7 @@ class LegRow(msgspec.Struct, frozen=True, kw_only=True):
     revision: Annotated[int, Meta(ge=1, description="number of the corrected record, from 1")]
 
 
-class CallRow(msgspec.Struct, frozen=True, kw_only=True):
+class CallRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One call and its result: the value of a record of `calls.results`, key `tenant|call_id`."""
 
     tenant: str
@@ -206,7 +206,7 @@ class CallRow(msgspec.Struct, frozen=True, kw_only=True):
 WindowState = Literal["open", "final"]
 
 
-class Counts(msgspec.Struct, kw_only=True):
+class Counts(msgspec.Struct, kw_only=True, gc=False):
     """What one window of one queue counts. Every field is a sum; `*_offered` equals the seven fields after it."""
 
     legs_offered: int = 0
@@ -230,7 +230,7 @@ class Counts(msgspec.Struct, kw_only=True):
     calls_wait_ms: Annotated[int, Meta(description="sum of the waits of calls that are no longer waiting, ms")] = 0
 
 
-class TallyRow(Counts, kw_only=True):
+class TallyRow(Counts, kw_only=True, gc=False):
     """One window of one queue: the value of a record of `calls.tallies`, key `tenant|queue|window_size_s|window_start_ms`."""
 
     tenant: str
@@ -245,7 +245,7 @@ class TallyRow(Counts, kw_only=True):
 LateReason = Literal["call_closed", "window_closed", "too_many_legs"]
 
 
-class LateRow(msgspec.Struct, frozen=True, kw_only=True):
+class LateRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A fact that came after its call or window was gone: the value of a record of `calls.late`."""
 
     tenant: str

@@ -14,7 +14,7 @@ from pipeline.core.leg import Leg, Visit
 from pipeline.core.model import CONTEXTS, Context, Policy, Role
 
 
-class Moment(msgspec.Struct, frozen=True, order=True):
+class Moment(msgspec.Struct, frozen=True, order=True, gc=False):
     """A win or a pick: when, whose, and since when that leg was offered. `taker`: the leg that took the call."""
 
     at_ms: int

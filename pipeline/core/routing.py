@@ -20,7 +20,7 @@ DIRECT = ""
 """The origin of events that a producer wrote to calls.events itself."""
 
 
-class Linked(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="linked", tag_field="control"):
+class Linked(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="linked", tag_field="control", gc=False):
     """Tells the key `to` that a leg hangs under another leg or group. `ring`: its own link leads round in a ring of which it is the root."""
 
     tenant: str
@@ -33,7 +33,7 @@ class Linked(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=
     ring: bool = False
 
 
-class Facts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="facts", tag_field="control"):
+class Facts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="facts", tag_field="control", gc=False):
     """Hands one leg's folded facts to the key `to`. `via`: the keys they went through; `revision`: the last of its row."""
 
     tenant: str
@@ -43,7 +43,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="
     revision: int = 0
 
 
-class Watermark(msgspec.Struct, frozen=True, kw_only=True, tag="watermark", tag_field="control"):
+class Watermark(msgspec.Struct, frozen=True, kw_only=True, tag="watermark", tag_field="control", gc=False):
     """No earlier event is expected from this origin (a raw topic's partition). -1: do not wait for it, it has told no time yet."""
 
     origin: str

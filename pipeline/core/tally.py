@@ -117,7 +117,7 @@ def _call_unit(race: Race, result: Result | None) -> dict[str, Unit]:
     return {"\0": Unit(queue, at_ms, _call_counts(result, wait_ms(race) or 0))}
 
 
-class Slot(msgspec.Struct, array_like=True):
+class Slot(msgspec.Struct, array_like=True, gc=False):
     """The absolute counts of one window of one queue, as far as one input partition knows. `counts` follows COLUMNS."""
 
     revision: int

@@ -13,7 +13,7 @@ from pipeline.core.model import LateRow, Policy, TallyRow, WindowState
 from pipeline.core.tally import COLUMNS, Slot, SlotKey, final_ms, gone_ms, is_pending
 
 
-class Partial(msgspec.Struct, frozen=True, kw_only=True, tag="partial", tag_field="control"):
+class Partial(msgspec.Struct, frozen=True, kw_only=True, tag="partial", tag_field="control", gc=False):
     """The absolute counts of one window of one queue in one partition of calls.events. `counts` follows tally.COLUMNS."""
 
     tenant: str
@@ -25,14 +25,14 @@ class Partial(msgspec.Struct, frozen=True, kw_only=True, tag="partial", tag_fiel
     counts: list[int]
 
 
-class Reached(msgspec.Struct, frozen=True, kw_only=True, tag="reached", tag_field="control"):
+class Reached(msgspec.Struct, frozen=True, kw_only=True, tag="reached", tag_field="control", gc=False):
     """The stream time of one partition of calls.events."""
 
     partition: int
     at_ms: int
 
 
-class Total(msgspec.Struct, array_like=True):
+class Total(msgspec.Struct, array_like=True, gc=False):
     """One window of one queue: a slot per input partition, by its number as text."""
 
     slots: dict[str, Slot] = {}
