@@ -70,7 +70,7 @@ def replay(
         raise click.UsageError("give recordings, or a topic with --from-topic")
     settings = options.settings_with(bootstrap=bootstrap)
     start_s, start_cpu_s = time.monotonic(), time.process_time()
-    with progress(shown=not no_progress) as (expect, advance):
+    with progress("judging", shown=not no_progress) as (expect, advance):
         reader, done = (
             of_topic(from_topic, source, settings, cast("End", end), expect, advance)
             if from_topic is not None
@@ -138,14 +138,14 @@ def of_topic(
 
 
 @contextmanager
-def progress(*, shown: bool) -> Iterator[tuple[Callable[[int], None], Callable[[int], None]]]:
+def progress(what: str, *, shown: bool) -> Iterator[tuple[Callable[[int], None], Callable[[int], None]]]:
     """A bar on stderr where somebody looks at it. Gives (expect a total, advance)."""
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
     console = talk()
-    columns = (TextColumn("judging"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not (shown and console.is_terminal), transient=True) as bar:
-        task = bar.add_task("", total=None)
+        task = bar.add_task(what, total=None)
         yield (lambda total: bar.update(task, total=total), lambda by: bar.advance(task, by))
 
 

@@ -34,7 +34,7 @@ NO_VERDICT = (
 
 
 def _c5(case: Case) -> Verdict | None:
-    return rules.c5_as_the_customers_line(case) if case.race.context == "manual_outbound" else None
+    return rules.c5_as_the_customers_line(case, rules.offers(case)) if case.race.context == "manual_outbound" else None
 
 
 def _c5b(case: Case) -> Verdict | None:

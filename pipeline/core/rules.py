@@ -126,16 +126,11 @@ def l3_no_winner(case: Case) -> Verdict | None:
 def a2_root_answered(case: Case) -> Verdict | None:
     if not (case.answered and case.is_root):
         return None
-    if case.role == "agent" and _customer_never_answered(case):
-        return c5_as_the_customers_line(case)
+    customers = [leg for leg in offers(case) if case.race.roles[leg.leg_id] == "customer"] if case.role == "agent" else []
+    if any(leg.end for leg in customers) and all(leg.answered_ms is None for leg in customers):
+        return c5_as_the_customers_line(case, customers)
     waited_in_vain = case.is_dialed_customer and not case.race.wins
     return verdict(Result.ANSWERED, "answered_no_agent" if waited_in_vain else "answered", "A2")
-
-
-def _customer_never_answered(case: Case) -> bool:
-    race = case.race
-    customers = [leg for leg_id, leg in race.legs.items() if race.roles[leg_id] == "customer" and leg is not case.leg]
-    return any(leg.end for leg in customers) and all(leg.answered_ms is None for leg in customers)
 
 
 def l4_answered_too_late(case: Case) -> Verdict | None:
@@ -302,9 +297,9 @@ def _entered_closed_queue(case: Case) -> bool:
     return hours is not None and at_ms is not None and not is_open(hours, at_ms)
 
 
-def c5_as_the_customers_line(case: Case) -> Verdict | None:
-    """Judge as the last offered leg that ended, or as the strongest of those that overlapped it in time."""
-    ended = [leg for leg in offers(case) if leg.end is not None and not _is_agents_own(leg, case.race)]
+def c5_as_the_customers_line(case: Case, dialed: list[Leg]) -> Verdict | None:
+    """Judge as the last of these legs that ended, or as the strongest of those that overlapped it in time."""
+    ended = [leg for leg in dialed if leg.end is not None]
     if not ended:
         return None
     last = max(ended, key=lambda leg: (leg.ended_ms, leg.leg_id))
@@ -314,10 +309,6 @@ def c5_as_the_customers_line(case: Case) -> Verdict | None:
     _, strongest = max(judged, key=lambda row: (-STRENGTH[row[1].result], row[0].ended_ms, row[0].leg_id))
     reason = "agent_gave_up" if strongest.result is Result.CANCEL else strongest.reason
     return verdict(strongest.result, reason, "C5", needs_review=strongest.needs_review)
-
-
-def _is_agents_own(leg: Leg, race: Race) -> bool:
-    return leg.leg_id in race.roots and race.roles[leg.leg_id] == "agent"
 
 
 def offers(case: Case) -> list[Leg]:
