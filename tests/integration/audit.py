@@ -13,7 +13,7 @@ from typing import Any
 
 from pipeline.app.codec import encode, key_of
 from pipeline.core.model import CallRow, LegRow, TallyRow
-from pipeline.workbench.replay import Kept
+from pipeline.workbench.kept import Kept
 
 UNITS = ("legs", "calls")
 PARTS = ("answered", "lose_race", "busy", "cancel", "failed", "timeout", "pending")
@@ -33,9 +33,7 @@ def last_values(records: Iterable[Any]) -> dict[bytes, bytes]:
 
 def standing(records: Iterable[Any]) -> dict[bytes, bytes]:
     """The last value of every key that is not withdrawn, without its revision."""
-    return {
-        key: without_revision(value) for key, value in last_values(records).items() if not json.loads(value).get("is_deleted", False)
-    }
+    return {key: without_revision(value) for key, value in last_values(records).items() if not json.loads(value).get("is_deleted", False)}
 
 
 def replayed(rows: Iterable[LegRow | CallRow | TallyRow]) -> dict[bytes, bytes]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,8 +10,9 @@ import pytest
 
 from pipeline.app.lag import inputs
 from pipeline.settings import policy
+from pipeline.workbench.kept import Kept
 from pipeline.workbench.reading import Reader
-from pipeline.workbench.replay import Kept, replay_files
+from pipeline.workbench.replay import replay_files
 from tests.integration import audit
 from tests.integration.conftest import Install
 from tests.integration.installation import ROOT, Installation, Worker, source
@@ -41,8 +41,9 @@ def kept_by_replay(installation: Installation, recording: Path) -> Kept:
 
 async def read_all(installation: Installation, kept: Kept) -> Told:
     topics = installation.topics
-    read = [await installation.read(name) for name in (topics.legs, topics.results, topics.tallies, topics.late, topics.dead_letters)]
-    return Told(installation, *read, kept=kept)
+    names = (topics.legs, topics.results, topics.tallies, topics.late, topics.dead_letters)
+    legs, results, tallies, late, letters = [await installation.read(name) for name in names]
+    return Told(installation, legs, results, tallies, late, letters, kept)
 
 
 async def reached(installation: Installation, records: int, worker: Worker) -> int:
@@ -71,11 +72,11 @@ async def played(installation: Installation, recording: Path, *kill_at: int) -> 
 
 
 @pytest.fixture(scope="module", params=["s01_ringall_one_answers.events", "s05_mixed_ringall.events.lite", "s06_callcenter.events"])
-def told(request: pytest.FixtureRequest, install: Install) -> Iterator[Told]:
+def told(request: pytest.FixtureRequest, install: Install) -> Told:
     recording = RECORDINGS / f"{request.param}.jsonl.gz"
     is_killed = request.param.startswith("s06")
     installation = install(source("freeswitch-esl"), **({"chunk_records": 50} if is_killed else {}))
-    yield asyncio.run(played(installation, recording, *((2_000, 8_000) if is_killed else ())))
+    return asyncio.run(played(installation, recording, *((2_000, 8_000) if is_killed else ())))
 
 
 def test_topics_hold_what_replay_gives(told: Told) -> None:
