@@ -16,6 +16,7 @@ from pipeline.core.race import Moment, Race, complete_ms, read, rivals
 from pipeline.core.rows import call_row, leg_row
 from pipeline.errors import CallverdictError
 from pipeline.workbench.offline import Offline
+from pipeline.workbench.reading import ORIGIN
 
 FEW_IDS = 20_000
 """Among more, a near id is looked for only beside the wanted one in the alphabet."""
@@ -65,7 +66,7 @@ def told(events: Iterable[LegEvent], policy: Policy, *, call_id: str | None = No
     flow = Offline(policy)
     last_ms = -1
     for event in events:
-        flow.send(event)
+        flow.send(msgspec.structs.replace(event, origin=ORIGIN))  # of one origin, so that none moves time before all are placed
         last_ms = max(last_ms, event.at_ms)
     flow.run()  # places every leg; without a watermark nothing is over and nothing dropped
     calls = [call for call in flow.parts[0].calls.values() if not call.is_signpost and any(leg.is_real for leg in call.legs.values())]
