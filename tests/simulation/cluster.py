@@ -6,7 +6,7 @@ The steps are the worker's own, made by `pipeline.app.worker.stages`, with their
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
@@ -24,7 +24,7 @@ from pipeline.settings import Settings
 Place = tuple[str, int]
 
 
-@dataclass(frozen=True)
+@dataclass
 class Rec:
     """A record as a consumer sees it."""
 
@@ -34,7 +34,7 @@ class Rec:
     timestamp: int
     key: bytes | None
     value: bytes | None
-    headers: tuple[tuple[str, bytes], ...] = ()
+    headers: Sequence[tuple[str, bytes]] = ()
 
 
 @dataclass
