@@ -42,7 +42,7 @@ def markdown() -> str:
 def _parts() -> Iterator[str]:
     yield HEAD
     yield table(("rule", "of", "condition", "result and reason", "why"), _rules())
-    yield CALLS.format(strongest=", ".join(sorted(STRENGTH, key=STRENGTH.__getitem__)))
+    yield CALLS.format(strongest=", ".join(result for result, _ in sorted(STRENGTH.items(), key=lambda entry: entry[1])))
     yield table(("rule", "condition", "result of the call"), ((f"**{row.rule}**", row.condition, row.result) for row in CALL_RULES))
     yield CAUSE_HEAD
     yield table(("class", "reason", "causes", "named by"), _causes())
