@@ -12,10 +12,15 @@ from typing import NamedTuple, Self
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from pipeline.app import broker
-from pipeline.errors import SettingsError
+from pipeline.errors import CallverdictError, SettingsError
 
 POLL_MS = 500
+PATIENCE_POLLS = 60
 MOST_RECORDS = 2_000
+
+
+class TopicLogError(CallverdictError):
+    """A broker that stops handing over what it said it has."""
 
 
 class Logged(NamedTuple):
@@ -29,7 +34,7 @@ class Logged(NamedTuple):
 
 
 class TopicLog:
-    """The log of one topic, read without a group: nothing is committed, no worker notices."""
+    """The log of one topic, read without a group: nothing is committed, no worker notices. What is in an open transaction is not there."""
 
     def __init__(self, bootstrap: str, topic: str) -> None:
         self.bootstrap = bootstrap
@@ -83,23 +88,20 @@ class TopicLog:
 
     async def _filled(self) -> bool:
         """Have a record of every partition that has one left."""
-        for number in list(self._queues):
-            while not self._queues[number]:
-                if await self._fetch(number):
-                    del self._queues[number]
-                    break
+        for number in [number for number, queue in self._queues.items() if not queue]:
+            if not await self._fetch(number):
+                del self._queues[number]
         return bool(self._queues)
 
     async def _fetch(self, number: int) -> bool:
-        """Fetch records of one partition. Return whether it is read to its end."""
-        partition = TopicPartition(self.topic, number)
-        end = self.end[number]
-        if await self._consumer.position(partition) >= end:
-            return True
-        fetched = await self._consumer.getmany(partition, timeout_ms=POLL_MS, max_records=MOST_RECORDS)
-        self._queues[number].extend(
-            Logged(number, record.offset, record.timestamp, record.key, record.value)
-            for record in fetched.get(partition, ())
-            if record.offset < end
-        )
-        return False
+        """Fetch records of one partition. Return False once it is read to its end. Raises TopicLogError."""
+        partition, end = TopicPartition(self.topic, number), self.end[number]
+        for _ in range(PATIENCE_POLLS):
+            if await self._consumer.position(partition) >= end:  # past transaction markers too, for which no record comes
+                return False
+            fetched = await self._consumer.getmany(partition, timeout_ms=POLL_MS, max_records=MOST_RECORDS)
+            records = [record for record in fetched.get(partition, ()) if record.offset < end]
+            if records:
+                self._queues[number].extend(Logged(number, one.offset, one.timestamp, one.key, one.value) for one in records)
+                return True
+        raise TopicLogError(f"{self.topic}: the broker hands over nothing more of partition {number}: see that it runs, and try again")

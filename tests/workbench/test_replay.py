@@ -294,6 +294,35 @@ async def test_the_log_in_kafka_gives_the_workers_rows_and_explains_a_call(kafka
 
 
 @pytest.mark.kafka
+async def test_a_log_holds_what_was_committed_and_ends_at_an_open_transaction(kafka: Broker, topic_prefix: str) -> None:
+    topic = f"{topic_prefix}log"
+    await filled(kafka, topic, [[b"plain"], []])
+    async with (
+        AIOKafkaProducer(bootstrap_servers=kafka.bootstrap, transactional_id=f"{topic_prefix}a") as first,
+        AIOKafkaProducer(bootstrap_servers=kafka.bootstrap, transactional_id=f"{topic_prefix}b") as second,
+    ):
+        async with first.transaction():
+            await first.send_and_wait(topic, b"committed", partition=0)
+        await first.begin_transaction()
+        await first.send_and_wait(topic, b"aborted", partition=0)
+        await first.send_and_wait(topic, b"aborted", partition=1)
+        await first.abort_transaction()
+        assert await values_of(kafka, topic) == [b"plain", b"committed"]
+        await second.begin_transaction()
+        await second.send_and_wait(topic, b"open", partition=0)
+        async with first.transaction():
+            await first.send_and_wait(topic, b"behind it", partition=0)
+        assert await values_of(kafka, topic) == [b"plain", b"committed"]
+        await second.commit_transaction()
+        assert await values_of(kafka, topic) == [b"plain", b"committed", b"open", b"behind it"]
+
+
+async def values_of(kafka: Broker, topic: str) -> list[bytes | None]:
+    async with asyncio.timeout(30), TopicLog(kafka.bootstrap, topic) as log:
+        return [record.value async for record in log.records()]
+
+
+@pytest.mark.kafka
 async def test_a_missing_topic_is_said(kafka: Broker, topic_prefix: str) -> None:
     with pytest.raises(SettingsError, match=f"the topic {topic_prefix}x is missing"):
         async with asyncio.timeout(30), TopicLog(kafka.bootstrap, f"{topic_prefix}x"):
