@@ -190,17 +190,27 @@ def _told_rings(call: Call) -> list[Linked]:
 
 
 def _ring_roots(call: Call) -> set[str]:
+    """Return the least id of each ring of links that some leg here hangs in."""
     roots = set()
     for leg_id in call.legs:
         path: list[str] = []
         at: str | None = leg_id
         while at is not None and at not in path:
             path.append(at)
-            leg = call.legs.get(at)
-            at = leg.parent if leg is not None else None
+            at = _above(call, at)
         if at is not None:
             roots.add(min(path[path.index(at) :]))
     return roots
+
+
+def _above(call: Call, key: str) -> str | None:
+    """Return what stands above a leg or key as far as this key knows, or None."""
+    leg = call.legs.get(key)
+    if leg is not None and leg.parent is not None:
+        return leg.parent
+    if key in call.through:
+        return call.through[key]
+    return call.gone[key][1] if leg is None and key in call.gone else None
 
 
 def _find_above(call: Call) -> list[Facts | Linked]:
@@ -240,18 +250,9 @@ def _stop(call: Call, leg_id: str) -> str | None:
     at = leg_id
     while at != call.key and at not in seen:
         seen.add(at)
-        leg = call.legs.get(at)
-        if leg is not None and leg.parent is not None:
-            above: str | None = leg.parent
-        elif at in call.through:
-            above = call.through[at]
-        elif leg is not None:
-            return None
-        elif at in call.gone:
-            above = call.gone[at][1]
-        else:
-            return at
-        assert above is not None  # each branch above gave one
+        above = _above(call, at)
+        if above is None:
+            return None if at in call.legs else at
         at = above
     return None
 
