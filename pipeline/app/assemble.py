@@ -109,6 +109,7 @@ class AssembleStep:
                         continue
                 self._take(item, outputs, rows)
         self._telemetry.events_in("assemble", len(records))
+        self._telemetry.legs(row for row in rows.values() if isinstance(row, LegRow))
         for (topic, key), row in rows.items():
             outputs[topic, self._partition].append((key, codec.encode(row), codec.HEADERS))
         return Batch(outputs=outputs, changes=self._drained(outputs), metadata=metadata)
@@ -126,7 +127,6 @@ class AssembleStep:
         for output in assemble.step(self._state, item, self._policy):
             if isinstance(output, LegRow):
                 rows[self._names.legs, codec.key_of(output)] = output
-                self._telemetry.leg(output)
             elif isinstance(output, CallRow):
                 rows[self._names.results, codec.key_of(output)] = output
             else:

@@ -5,7 +5,10 @@ Names are `callverdict_<noun>_<unit>[_total]`; labels come from closed sets; nev
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from collections import Counter
+from collections.abc import Iterable
+
+import prometheus_client as prometheus
 
 from pipeline.core.model import LegRow
 
@@ -16,17 +19,23 @@ class Telemetry:
     """The worker's metrics. Steps and the engine's observer report to it."""
 
     def __init__(self) -> None:
-        self.registry = CollectorRegistry()
-        self._in = Counter("callverdict_records_in", "Input records that were processed.", ["stage"], registry=self.registry)
-        self._legs = Counter("callverdict_legs_out", "Published leg rows, revisions included.", ["result"], registry=self.registry)
-        self._dead = Counter("callverdict_dead_letters", "Records that could not be read.", ["reason"], registry=self.registry)
-        self._late = Counter("callverdict_late_facts", "Facts whose call or window was gone.", ["reason"], registry=self.registry)
-        self._open = Gauge("callverdict_calls_kept", "Keys of calls in state.", ["partition"], registry=self.registry)
-        self._watermark = Gauge("callverdict_watermark_seconds", "Stream time, Unix seconds.", ["partition"], registry=self.registry)
-        self._transactions = Histogram(
+        self.registry = prometheus.CollectorRegistry()
+        self._in = prometheus.Counter("callverdict_records_in", "Input records that were processed.", ["stage"], registry=self.registry)
+        self._legs = prometheus.Counter(
+            "callverdict_legs_out", "Published leg rows, revisions included.", ["result"], registry=self.registry
+        )
+        self._dead = prometheus.Counter("callverdict_dead_letters", "Records that could not be read.", ["reason"], registry=self.registry)
+        self._late = prometheus.Counter(
+            "callverdict_late_facts", "Facts whose call or window was gone.", ["reason"], registry=self.registry
+        )
+        self._open = prometheus.Gauge("callverdict_calls_kept", "Keys of calls in state.", ["partition"], registry=self.registry)
+        self._watermark = prometheus.Gauge(
+            "callverdict_watermark_seconds", "Stream time, Unix seconds.", ["partition"], registry=self.registry
+        )
+        self._transactions = prometheus.Histogram(
             "callverdict_transaction_seconds", "One Kafka transaction.", ["stage"], buckets=_SECONDS, registry=self.registry
         )
-        self._restores = Histogram(
+        self._restores = prometheus.Histogram(
             "callverdict_restore_seconds", "Reading one partition's changelog.", ["stage"], buckets=_SECONDS, registry=self.registry
         )
 
@@ -36,9 +45,10 @@ class Telemetry:
         """Count input records."""
         self._in.labels(stage).inc(records)
 
-    def leg(self, row: LegRow) -> None:
-        """Count a published leg row."""
-        self._legs.labels(row.result if row.result is not None else "withdrawn").inc()
+    def legs(self, rows: Iterable[LegRow]) -> None:
+        """Count published leg rows."""
+        for result, count in Counter(row.result for row in rows).items():
+            self._legs.labels("withdrawn" if result is None else result).inc(count)
 
     def dead_letter(self, reason: str) -> None:
         """Count a dead letter."""
@@ -71,4 +81,4 @@ class Telemetry:
 
     def exposition(self) -> bytes:
         """Return all metrics in Prometheus' text format."""
-        return generate_latest(self.registry)
+        return prometheus.generate_latest(self.registry)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import re
+from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +22,9 @@ from tests.integration.installation import ROOT, Installation, Worker, source
 
 RECORDINGS = ROOT / "tests" / "recordings" / "freeswitch"
 S06_RECORDS = 16_139
+KILLED_CHUNK = 50
+CLOSING_MS = 35_000  # settling and grace
+METRIC = re.compile(r"^(callverdict_\S+) (\S+)$", re.MULTILINE)
 
 
 class Told(NamedTuple):
@@ -31,6 +37,7 @@ class Told(NamedTuple):
     late: list[Any]
     dead_letters: list[Any]
     kept: Kept
+    metrics: str
 
 
 def kept_by_replay(installation: Installation, recording: Path) -> Kept:
@@ -39,11 +46,11 @@ def kept_by_replay(installation: Installation, recording: Path) -> Kept:
     return replay_files([recording], reader, rules, end="settle").kept
 
 
-async def read_all(installation: Installation, kept: Kept) -> Told:
+async def read_all(installation: Installation, kept: Kept, metrics: str) -> Told:
     topics = installation.topics
     names = (topics.legs, topics.results, topics.tallies, topics.late, topics.dead_letters)
     legs, results, tallies, late, letters = [await installation.read(name) for name in names]
-    return Told(installation, legs, results, tallies, late, letters, kept)
+    return Told(installation, legs, results, tallies, late, letters, kept, metrics)
 
 
 async def reached(installation: Installation, records: int, worker: Worker) -> int:
@@ -67,15 +74,16 @@ async def played(installation: Installation, recording: Path, *kill_at: int) -> 
     await playing
     await installation.settle()
     assert len(worker.pids) == 1 + len(kill_at), f"the worker died by itself too:\n{worker.log}"
+    metrics = worker.page("/metrics") or ""
     assert await worker.stop() == 0
-    return await read_all(installation, kept_by_replay(installation, recording))
+    return await read_all(installation, kept_by_replay(installation, recording), metrics)
 
 
 @pytest.fixture(scope="module", params=["s01_ringall_one_answers.events", "s05_mixed_ringall.events.lite", "s06_callcenter.events"])
 def told(request: pytest.FixtureRequest, install: Install) -> Told:
     recording = RECORDINGS / f"{request.param}.jsonl.gz"
     is_killed = request.param.startswith("s06")
-    installation = install(source("freeswitch-esl"), **({"chunk_records": 50} if is_killed else {}))
+    installation = install(source("freeswitch-esl"), **({"chunk_records": KILLED_CHUNK} if is_killed else {}))
     return asyncio.run(played(installation, recording, *((2_000, 8_000) if is_killed else ())))
 
 
@@ -105,3 +113,21 @@ def test_every_input_is_committed_to_its_end(told: Told) -> None:
     assert asyncio.run(told.installation.lag()) == 0
     answer = told.installation.command("lag", "--json")
     assert '"records": 0,' in answer.stdout.splitlines()[2], answer
+
+
+def test_metrics_count_what_stands_in_the_topics(told: Told) -> None:
+    """A worker that was killed counts only what it did itself, so only those that lived all the time are compared."""
+    if told.installation.settings.engine.chunk_records == KILLED_CHUNK:
+        pytest.skip("this worker was killed on the way, its counters began anew")
+    metrics = {name: float(value) for name, value in METRIC.findall(told.metrics)}
+    topics = told.installation.topics
+    stages = {"normalize": told.installation.raw[0], "assemble": topics.events, "tally": topics.partials}
+    for stage, topic in stages.items():
+        records = asyncio.run(told.installation.read(topic))
+        assert metrics[f'callverdict_records_in_total{{stage="{stage}"}}'] == len(records), stage
+    published = Counter(json.loads(record.value)["result"] for record in told.legs)
+    for result, count in published.items():
+        assert metrics[f'callverdict_legs_out_total{{result="{result or "withdrawn"}"}}'] == count
+    closing_ms = max(json.loads(record.value)["ended_ms"] or 0 for record in told.legs) + CLOSING_MS
+    assert metrics['callverdict_watermark_seconds{partition="0"}'] * 1000 == pytest.approx(closing_ms, abs=5_000)
+    assert not [name for name in metrics if name.startswith("callverdict_dead_letters_total{")]
