@@ -13,7 +13,7 @@ from pipeline.app.topics import Names
 from pipeline.core import assemble
 from pipeline.core.assemble import Assembly, Drained, Output, Retired
 from pipeline.core.model import CallRow, LegEvent, LegRow, Policy
-from pipeline.core.routing import DIRECT, Facts, Item, Linked, Watermark, home_of, state_key
+from pipeline.core.routing import DIRECT, Facts, Item, Linked, Review, Watermark, home_of, state_key
 from pipeline.core.totals import Partial, Reached
 from pipeline.engine.ending import Halt
 from pipeline.engine.records import ConsumerRecord, Record
@@ -23,6 +23,7 @@ from pipeline.errors import BadRecord
 Outputs = defaultdict[tuple[str, int], list[Record]]
 Rows = dict[tuple[str, bytes], LegRow | CallRow]
 """(topic, key) -> the last row of this chunk"""
+REVIEW = codec.encode(Review())
 
 
 class AssembleStep:
@@ -47,6 +48,7 @@ class AssembleStep:
         self._telemetry = telemetry
         self._state = Assembly()
         self._stored_sizes: tuple[int, ...] | None = None
+        self._facts_sent: set[int] = set()  # by the chunk at hand, to these partitions
         self._broker_ms = -1  # of the newest record that a producer wrote here itself
 
     def restore(self, key: bytes, value: bytes | None) -> None:
@@ -110,6 +112,9 @@ class AssembleStep:
                 self._take(item, outputs, rows)
         self._telemetry.events_in("assemble", len(records))
         self._telemetry.legs(row for row in rows.values() if isinstance(row, LegRow))
+        for partition in sorted(self._facts_sent):
+            outputs[self._names.events, partition].append((codec.CONTROL_KEY, REVIEW, ()))
+        self._facts_sent.clear()
         for (topic, key), row in rows.items():
             outputs[topic, self._partition].append((key, codec.encode(row), codec.HEADERS))
         return Batch(outputs=outputs, changes=self._drained(outputs), metadata=metadata)
@@ -121,7 +126,7 @@ class AssembleStep:
             return None
         watermark = Watermark(origin=DIRECT, at_ms=event_ms + max(0, now_ms - self._broker_ms))
         self._broker_ms = now_ms
-        return Batch(outputs={self._here(self._names.events): [(codec.WATERMARK_KEY, codec.encode(watermark), ())]}, metadata=str(now_ms))
+        return Batch(outputs={self._here(self._names.events): [(codec.CONTROL_KEY, codec.encode(watermark), ())]}, metadata=str(now_ms))
 
     def _take(self, item: Item, outputs: Outputs, rows: Rows) -> None:
         for output in assemble.step(self._state, item, self._policy):
@@ -135,7 +140,9 @@ class AssembleStep:
     def _send(self, output: Output, outputs: Outputs, rows: Rows) -> None:
         if isinstance(output, Facts | Linked):
             key = state_key(output.tenant, output.to).encode()
-            outputs[self._names.events, partition_of(key, self._counts[self._names.events])].append((key, codec.encode(output), ()))
+            partition = partition_of(key, self._counts[self._names.events])
+            outputs[self._names.events, partition].append((key, codec.encode(output), ()))
+            self._facts_sent.add(partition)
         elif isinstance(output, Retired):
             topic = self._names.results if output.leg_id is None else self._names.legs
             parts = (output.tenant, output.call_id) if output.leg_id is None else (output.tenant, output.call_id, output.leg_id)
@@ -179,7 +186,7 @@ class AssembleStep:
             self._telemetry.watermark(self._partition, self._state.now_ms)
             reached = codec.encode(Reached(partition=self._partition, at_ms=self._state.now_ms))
             for partition in range(count):
-                outputs[topic, partition].append((codec.WATERMARK_KEY, reached, ()))
+                outputs[topic, partition].append((codec.CONTROL_KEY, reached, ()))
 
     def _here(self, topic: str) -> tuple[str, int]:
         return topic, self._partition % self._counts[topic]

@@ -22,7 +22,8 @@ from pipeline.vendors import canonical
 Row = LegRow | CallRow | TallyRow | LateRow
 HEADERS: tuple[tuple[str, bytes], ...] = (("content-type", b"application/json"), ("schema-version", b"%d" % SCHEMA_VERSION))
 """Of every record that a reader outside is meant to read."""
-WATERMARK_KEY = b"watermark"
+CONTROL_KEY = b"control"
+"""Of records that are for a whole partition: watermarks, reviews."""
 
 encode = msgspec.json.Encoder().encode
 """A row, an event or a control record as JSON."""

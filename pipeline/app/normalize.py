@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from pipeline.app.codec import WATERMARK_KEY, encode
+from pipeline.app.codec import CONTROL_KEY, encode
 from pipeline.app.deadletters import BadRun, dead_letter
 from pipeline.app.intake import Intake
 from pipeline.app.partitioning import partition_of
@@ -125,4 +125,4 @@ class NormalizeStep:
         self._told_ms = max(self._told_ms, at_ms)
         value = encode(Watermark(origin=self._origin, at_ms=at_ms))
         for partition in range(self._events):
-            outputs[self._names.events, partition].append((WATERMARK_KEY, value, ()))
+            outputs[self._names.events, partition].append((CONTROL_KEY, value, ()))

@@ -32,7 +32,7 @@ async def tick(settings: Settings, until: str) -> tuple[int, int]:
     value = codec.encode(Watermark(origin=EVERY_ORIGIN, at_ms=at_ms))
     async with AIOKafkaProducer(bootstrap_servers=settings.bootstrap, enable_idempotence=True) as producer:
         for partition in partitions:
-            await producer.send(topic, value, key=codec.WATERMARK_KEY, partition=partition)
+            await producer.send(topic, value, key=codec.CONTROL_KEY, partition=partition)
     return at_ms, len(partitions)
 
 

@@ -40,10 +40,18 @@ def demo(*, bootstrap: str | None, keep: bool, no_progress: bool, speed: float, 
       callverdict demo
       callverdict demo --keep
     """  # noqa: D301 - \b is click's mark for lines to keep
+    end_in_order()
+    try:
+        perform(bootstrap, recordings, speed, keep=keep, is_live=not no_progress)
+    except KeyboardInterrupt:
+        leave("interrupted: everything that was started has been stopped", INTERRUPTED)
+
+
+def perform(bootstrap: str | None, recordings: Path | None, speed: float, *, keep: bool, is_live: bool) -> None:
+    """What says that it cannot begin is exit 2 as everywhere; what breaks off is exit 1."""
     from rich.console import Console
 
-    from pipeline.workbench.demo import Plan
-    from pipeline.workbench.demo import demo as perform
+    from pipeline.workbench import demo as show
     from pipeline.workbench.programme import ProgrammeError
     from pipeline.workbench.runtime import LocalKafkaError
     from pipeline.workbench.stage import Stage
@@ -51,17 +59,19 @@ def demo(*, bootstrap: str | None, keep: bool, no_progress: bool, speed: float, 
     if bootstrap is not None:
         bootstrap = options.settings_with(bootstrap=bootstrap).bootstrap
     console = Console(highlight=False)
-    stage = Stage(console, is_live=console.is_terminal and not no_progress)
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # what it complains about comes back as an exception
     try:
-        perform(Plan(bootstrap, recordings, speed, keep, program()), stage)
+        show.demo(show.Plan(bootstrap, recordings, speed, keep, program()), Stage(console, is_live=console.is_terminal and is_live))
     except (ProgrammeError, LocalKafkaError, SettingsError):
         raise
     except CallverdictError as error:
         leave(str(error), FOUND)
-    except KeyboardInterrupt:
-        leave("interrupted: worker and Kafka were stopped", INTERRUPTED)
+
+
+def end_in_order() -> None:
+    """Let SIGTERM do what Ctrl-C does, also where a shell started this in the background and ignores SIGINT."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
 
 
 def leave(sentence: str, code: int) -> NoReturn:

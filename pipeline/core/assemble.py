@@ -3,8 +3,9 @@
     step(state, item, policy) -> outputs      `state` is changed in place
     drain(state) -> what has to be stored and broadcast since the last drain
 
-Events that came through `normalize` are judged when the watermark record behind them arrives, and what comes without one at
-once; both stand in the log, so the same log gives the same revisions and bytes however it is cut into chunks.
+Events that came through `normalize` are judged when the watermark record behind them arrives, passed-on facts at the review record
+behind them, and what a producer wrote itself at once. All of that stands in the log, so the same log gives the same revisions and
+bytes however it is cut into chunks.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from pipeline.core.classify import CallVerdict, judge, judge_call
 from pipeline.core.leg import Leg, fold
 from pipeline.core.model import CallRow, LateReason, LateRow, LegEvent, LegRow, Policy, Verdict
 from pipeline.core.race import Race, complete_ms, deadline_ms, read
-from pipeline.core.routing import DIRECT, EVERY_ORIGIN, Facts, Item, Linked, Watermark, home_of, state_key
+from pipeline.core.routing import DIRECT, EVERY_ORIGIN, Facts, Item, Linked, Review, Watermark, home_of, state_key
 from pipeline.core.rows import call_row, leg_row, withdrawn_call, withdrawn_leg
 from pipeline.core.tally import COLUMNS, Slot, SlotKey, Units, changed_counts, gone_ms, is_pending, units_of
 
@@ -72,6 +73,8 @@ def step(state: Assembly, item: Item, policy: Policy) -> list[Output]:
     elif isinstance(item, Watermark):
         _review_dirty(state, policy, out)
         _advance(state, item, policy, out)
+    elif isinstance(item, Review):
+        _review_dirty(state, policy, out)
     else:
         _take_control(state, item, policy, out)
     return out
@@ -135,8 +138,9 @@ def _take_event(state: Assembly, event: LegEvent, policy: Policy, out: list[Outp
     hangs_here = leg.parent == home or (leg.parent is None and leg.group_id is None and leg.leg_id == home)
     if call.is_signpost or not hangs_here or leg.group_id != group_id:
         _place(call, out)
-    _reviewed(state, key, call, policy, out, at_once=event.origin == DIRECT)
+    _mark_dirty(state, key, call)
     if event.origin == DIRECT:
+        _review_dirty(state, policy, out)
         _advance(state, Watermark(origin=DIRECT, at_ms=event.at_ms), policy, out)
 
 
@@ -162,7 +166,7 @@ def _take_control(state: Assembly, item: Facts | Linked, policy: Policy, out: li
             return
         add_facts(call, item)
         _place(call, out, item.leg.leg_id, item.via)
-    _reviewed(state, key, call, policy, out, at_once=True)
+    _mark_dirty(state, key, call)
 
 
 def _is_over_limit(state: Assembly, call: Call, leg_id: str, policy: Policy, out: list[Output], kind: str, at_ms: int) -> bool:
@@ -292,11 +296,8 @@ def _due_ms(state: Assembly, call: Call, race: Race | None, policy: Policy) -> i
 # Judgement.
 
 
-def _reviewed(state: Assembly, key: str, call: Call, policy: Policy, out: list[Output], *, at_once: bool) -> None:
-    if at_once:
-        state.dirty.pop(key, None)
-        _review(state, key, call, policy, out)
-    elif not call.is_dirty:
+def _mark_dirty(state: Assembly, key: str, call: Call) -> None:
+    if not call.is_dirty:
         call.is_dirty = True
         state.dirty[key] = call
 

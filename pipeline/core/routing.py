@@ -50,7 +50,11 @@ class Watermark(msgspec.Struct, frozen=True, kw_only=True, tag="watermark", tag_
     at_ms: int
 
 
-Control = Linked | Facts | Watermark
+class Review(msgspec.Struct, frozen=True, gc=False, tag="review", tag_field="control"):
+    """Follows the facts that one chunk passed on to a partition: judge what they changed."""
+
+
+Control = Linked | Facts | Watermark | Review
 Item = LegEvent | Control
 
 

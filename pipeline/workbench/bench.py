@@ -34,7 +34,7 @@ from pipeline.core.model import Result
 from pipeline.settings import Settings, load
 from pipeline.settings.reading import FILE_NAME, PREFIX
 from pipeline.workbench import latency, loading
-from pipeline.workbench.gauge import GaugeError, MeasuredWorker, Span, Used, Watch, check, cores, machine, placed
+from pipeline.workbench.gauge import GaugeError, MeasuredWorker, Span, Used, Watch, check, cores, machine, placed, span
 from pipeline.workbench.kafka import LocalKafka
 from pipeline.workbench.programme import recordings
 from pipeline.workbench.recording import own_id, records
@@ -139,7 +139,7 @@ def _assembled(plan: Plan, here: Site, own: int, say: Say, agents: str, name: st
     say(f"{name}: writing {plan.events} events")
     events = asyncio.run(loading.load_events(here.settings, stream(Load(calls, begin_ms=_now_ms(), origin=origin), results)))
     say(f"{name}: measuring")
-    span, usage, taken = _worked(here, agents, own, "assemble")
+    worked, usage, taken = _worked(here, agents, own, "assemble")
     _compare(asyncio.run(loading.leg_results(here.settings)), results)
     checked = f"the results of all {len(results)} legs"
     if "tally" in agents:
@@ -148,7 +148,7 @@ def _assembled(plan: Plan, here: Site, own: int, say: Say, agents: str, name: st
             raise GaugeError(f"the tallies count {told} offered legs, {offered} were planned: this is a mistake of ours, please report it")
         checked += ", and the tallies"
     share = events / taken  # of the records, links and watermarks among them
-    return _row(name, "canonical events of ring-all calls of six legs, 200 open at once", events, span, usage, share, goal, checked)
+    return _row(name, "canonical events of ring-all calls of six legs, 200 open at once", events, worked, usage, share, goal, checked)
 
 
 def normalized(plan: Plan, here: Site, recording: Path, own: int, say: Say) -> Row:
@@ -159,13 +159,13 @@ def normalized(plan: Plan, here: Site, recording: Path, own: int, say: Say) -> R
     settings = here.settings.model_copy(update={"sources": (source,)})
     total = asyncio.run(loading.load_raw(settings, ((own_id(record), record) for record in _copies(raw, copies))))
     say("normalize: measuring")
-    span, usage, _ = _worked(here, "normalize", own, "normalize")
+    worked, usage, _ = _worked(here, "normalize", own, "normalize")
     events, letters = asyncio.run(loading.count_events(settings)), asyncio.run(loading.count_dead_letters(settings))
     if letters or events % copies:
         raise GaugeError(f"{copies} copies gave {events} events and {letters} dead letters: this is a mistake of ours, please report it")
     size = sum(map(len, raw)) / len(raw)
     what = f"events of a real FreeSWITCH, {size:.0f} bytes on average, to {events / total:.2f} canonical events each"
-    return _row("normalize", what, total, span, usage, 1.0, "", f"{events} canonical events, as many from each copy")
+    return _row("normalize", what, total, worked, usage, 1.0, "", f"{events} canonical events, as many from each copy")
 
 
 def answered(plan: Plan, here: Site, recording: Path, own: int, say: Say) -> Row:  # noqa: ARG001
@@ -214,7 +214,7 @@ def replayed(plan: Plan, recording: Path, own: int, say: Say) -> Row:
         seconds = time.monotonic() - begin_s
         if process.returncode:
             raise GaugeError(f"`callverdict replay` ended with exit code {process.returncode}: run it by hand to see why")
-        legs = Counter(json.loads(line)["result"] for line in out.open("rb"))
+        legs = Counter(json.loads(line)["result"] for line in out.read_bytes().splitlines())
     if wrong := [result for result, times in legs.items() if result and times % copies]:
         raise GaugeError(f"copies of a recording got different results ({', '.join(wrong)}): this is a mistake of ours, please report it")
     total, cpu_s = copies * len(raw), spent.ru_utime + spent.ru_stime
@@ -245,8 +245,7 @@ def _worked(here: Site, agents: str, own: int, stage: str) -> tuple[Span, Used, 
                 raise GaugeError(f"the worker did not come to the end of its input within {WORK_S:.0f} s: give fewer --events")
             time.sleep(0.5)
         usage = worker.used()
-    span = watch.span(stage, warm=WARM)
-    return span, usage, watch.samples[-1].records[stage]
+    return span(watch.samples, stage, warm=WARM), usage, watch.samples[-1].records[stage]
 
 
 async def _behind(settings: Settings, agents: str) -> int:
@@ -256,16 +255,16 @@ async def _behind(settings: Settings, agents: str) -> int:
     return sum(row.records for row in rows)
 
 
-def _row(name: str, what: str, events: int, span: Span, usage: Used, share: float, goal: str, checked: str) -> Row:
-    measured = span.records * share
+def _row(name: str, what: str, events: int, worked: Span, usage: Used, share: float, goal: str, checked: str) -> Row:
+    measured = worked.records * share
     return Row(
         name=name,
         what=what,
         events=events,
         goal=goal,
-        events_per_s=round(measured / span.seconds, 0),
-        cpu_us_per_event=round(span.cpu_s / measured * 1e6, 1),
-        events_per_cpu_s=round(measured / span.cpu_s, 0),
+        events_per_s=round(measured / worked.seconds, 0),
+        cpu_us_per_event=round(worked.cpu_s / measured * 1e6, 1),
+        events_per_cpu_s=round(measured / worked.cpu_s, 0),
         peak_mb=_mb(usage),
         checked=checked,
     )

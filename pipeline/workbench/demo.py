@@ -109,7 +109,7 @@ async def performed(plan: Plan, folder: Path, settings: Settings, worker: OwnWor
         legs = showcase.race(ending.legs, RACE_QUEUE)
         events = await showcase.events_of(settings, frozenset(row.leg_id for row in legs))
     except KafkaError as error:
-        raise ShowError(f"Kafka broke off ({error}); the worker's log says: {worker.last_words()}") from error
+        raise ShowError(f"Kafka at {settings.bootstrap} did not do its part ({error}); the worker's log says: {worker.last_words()}") from error
     check(ending, legs)
     stage.title(f"One call to {RACE_QUEUE}, leg by leg")
     stage.say(explain.story(events, policy(settings), legs[0].call_id))

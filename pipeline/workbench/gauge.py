@@ -164,14 +164,17 @@ class Watch:
         before = [sample for sample in self.samples if sample.at_s <= newest.at_s - QUIET_S]
         return bool(before) and all(before[-1].records.get(stage, 0) == newest.records.get(stage, 0) for stage in stages)
 
-    def span(self, stage: str, *, warm: float) -> Span:
-        """From the moment when `warm` of all this stage's records were taken to the end of its work. Raises GaugeError."""
-        total = max((sample.records.get(stage, 0) for sample in self.samples), default=0)
-        begin = next((sample for sample in self.samples if sample.records.get(stage, 0) >= warm * total), None)
-        end = next((sample for sample in self.samples if sample.records.get(stage, 0) == total), None)
-        if begin is None or end is None or end.at_s <= begin.at_s:
-            raise GaugeError(f"the worker took {total} records before they could be measured: give more --events")
-        return Span(end.at_s - begin.at_s, end.cpu_s - begin.cpu_s, end.records[stage] - begin.records[stage])
+
+def span(samples: Sequence[Sample], stage: str, *, warm: float) -> Span:
+    """Return what lies between taking `warm` of all this stage's records and the end of its work. Raises GaugeError."""
+    taken = [sample for sample in samples if stage in sample.records]
+    total = taken[-1].records[stage] if taken else 0
+    working = [sample for sample in taken if warm * total <= sample.records[stage] < total]
+    done = next((sample for sample in taken if sample.records[stage] == total), None)
+    if not working or done is None:
+        raise GaugeError(f"the worker took {total} records before they could be measured: give more --events")
+    begin = working[0]
+    return Span(done.at_s - begin.at_s, done.cpu_s - begin.cpu_s, total - begin.records[stage])
 
 
 def machine() -> str:

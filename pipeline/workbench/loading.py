@@ -114,7 +114,7 @@ def _placed(events: Sequence[LegEvent], count: int) -> dict[int, Keyed]:
 
 
 async def _write(producer: AIOKafkaProducer, topic: str, placed: dict[int, Keyed], watermark: Watermark, count: int) -> None:
-    record = (codec.WATERMARK_KEY, codec.encode(watermark))
+    record = (codec.CONTROL_KEY, codec.encode(watermark))
     async with producer.transaction():
         await _send(producer, topic, {partition: [*placed.get(partition, ()), record] for partition in range(count)})
 

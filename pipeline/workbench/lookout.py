@@ -5,7 +5,9 @@ It reads committed records without a group: nothing is committed, no worker noti
 
 from __future__ import annotations
 
+import asyncio
 import time
+from contextlib import suppress
 from typing import Self
 
 import msgspec
@@ -80,7 +82,8 @@ class Lookout:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._consumer.stop()
+        with suppress(asyncio.CancelledError):  # of its own inner task, when the broker went away; the cause is told by whom it struck
+            await self._consumer.stop()
 
     async def watch(self) -> None:
         """Read for ever."""

@@ -14,7 +14,7 @@ import msgspec
 from pipeline.core import assemble, totals
 from pipeline.core.assemble import Assembly, Retired
 from pipeline.core.model import CallRow, LateRow, LegEvent, LegRow, Policy, TallyRow
-from pipeline.core.routing import EVERY_ORIGIN, Facts, Item, Linked, Watermark, home_of, state_key
+from pipeline.core.routing import EVERY_ORIGIN, Facts, Item, Linked, Review, Watermark, home_of, state_key
 from pipeline.core.totals import Partial, Reached, Totals
 
 Row = LegRow | CallRow | TallyRow | LateRow
@@ -50,16 +50,19 @@ class Offline:
     def take(self, index: int, most: int = 1) -> None:
         """Let one partition take up to `most` items, as one chunk."""
         state, queue = self.parts[index], self.queues[index]
+        told: set[int] = set()
         for _ in range(min(most, len(queue))):
             for output in assemble.step(state, queue.popleft(), self.policy):
                 if isinstance(output, Facts | Linked):
                     # what goes through a topic is a copy; here too
                     copy = msgspec.msgpack.decode(msgspec.msgpack.encode(output), type=Facts | Linked)
-                    self._put(state_key(output.tenant, output.to), copy)
+                    told.update(self._put(state_key(output.tenant, output.to), copy))
                 elif isinstance(output, Retired):
                     self.retired.append(output)
                 else:
                     self.rows.append(output)
+        for place in sorted(told):
+            self.put(place, Review())
         self._tally(index, state)
 
     def _tally(self, index: int, state: Assembly) -> None:
@@ -78,8 +81,11 @@ class Offline:
         """Append an item to one partition."""
         self.queues[index].append(item)
 
-    def _put(self, key: str, item: Item) -> None:
-        self.put(zlib.crc32(key.encode()) % len(self.queues), item)
+    def _put(self, key: str, item: Item) -> tuple[int, ...]:
+        """Append an item to the partition of its key. Return that partition, or nothing where nothing was appended."""
+        place = zlib.crc32(key.encode()) % len(self.queues)
+        self.put(place, item)
+        return (place,)
 
 
 def last_rows(rows: Iterable[Row]) -> dict[tuple[object, ...], Row]:

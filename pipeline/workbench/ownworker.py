@@ -9,6 +9,8 @@ with OwnWorker(web_port=20123) as worker:
 from __future__ import annotations
 
 import os
+import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -23,6 +25,7 @@ from pipeline.workbench.brokers import HOST
 
 STOP_S = 20.0  # a worker ends itself within 10
 ANSWER_S = 1.0
+COMPLAINT = re.compile(r"level=(critical|error)|^callverdict: ")
 KEPT = ("CALLVERDICT_CACHE",)
 
 
@@ -56,7 +59,8 @@ class OwnWorker:
     def check(self) -> None:
         """Raise WorkerEndedError if it does not run any more."""
         if self._process is not None and (code := self._process.poll()) is not None:
-            raise WorkerEndedError(f"the worker ended by itself with exit code {code}; its log says: {self.last_words()}")
+            how = f"with exit code {code}" if code >= 0 else f"by {signal.Signals(-code).name}"
+            raise WorkerEndedError(f"the worker ended {how}; its log says: {self.last_words()}")
 
     def is_ready(self) -> bool:
         """Tell whether it has its partitions and has restored them. Raises WorkerEndedError."""
@@ -82,10 +86,10 @@ class OwnWorker:
         return code
 
     def last_words(self) -> str:
-        """Return the last complaint in its log, else the last line."""
-        lines = [line for line in self.log.read_text(errors="replace").splitlines() if line.strip()]
-        complaints = [line for line in lines if "level=critical" in line or "level=error" in line or line.startswith("callverdict: ")]
-        return (complaints or lines or ["nothing"])[-1].strip()[-600:]
+        """Return what its log says last that is a complaint, else its last line."""
+        lines = [line.strip() for line in self.log.read_text(errors="replace").splitlines() if line.strip()]
+        complaints = [line for line in lines if COMPLAINT.search(line)]
+        return (complaints or lines or ["nothing"])[-1][-600:]
 
     def _tell_watchman(self, line: str) -> None:
         if self._watchman and self._watchman.stdin:

@@ -16,6 +16,7 @@ from pipeline.vendors import VENDORS
 from pipeline.workbench.recording import records
 
 VENDOR = "freeswitch-esl"
+PARTITIONS = 2  # a partition costs a transaction for every chunk, and here Kafka, worker and player share one machine
 IN_THE_REPOSITORY = Path(__file__).parents[2] / "tests" / "recordings" / "freeswitch"
 
 
@@ -82,7 +83,7 @@ def settings_text(bootstrap: str, numbers: Mapping[str, Sequence[str]], *, apart
     lines = [f"bootstrap = {json.dumps(bootstrap)}", f"app_id = {json.dumps(f'{apart}callverdict')}"]
     for source in dict.fromkeys(part.source for part in parts):
         lines += ["", "[[sources]]", f"vendor = {json.dumps(VENDOR)}", f"name = {json.dumps(source)}"]
-    lines += ["", "[topics]", f"topic_prefix = {json.dumps(apart)}"]
+    lines += ["", "[topics]", f"topic_prefix = {json.dumps(apart)}", f"partitions = {PARTITIONS}"]
     for queue, dialed in numbers.items():
         lines += ["", f"[queues.{queue}]", f"numbers = {json.dumps(list(dialed))}"]
     return "\n".join(lines) + "\n"

@@ -12,7 +12,7 @@ from random import Random
 
 import msgspec
 
-from pipeline.app.codec import WATERMARK_KEY, encode
+from pipeline.app.codec import CONTROL_KEY, encode
 from pipeline.app.telemetry import Telemetry
 from pipeline.app.topics import Names, names, topics
 from pipeline.app.worker import AGENTS, stages
@@ -68,7 +68,7 @@ class Cluster:
     def tick_all(self, at_ms: int) -> None:
         """What `callverdict tick` does."""
         for partition in range(self.counts[self.names.events]):
-            self.write((self.names.events, partition), WATERMARK_KEY, encode(Watermark(origin=EVERY_ORIGIN, at_ms=at_ms)))
+            self.write((self.names.events, partition), CONTROL_KEY, encode(Watermark(origin=EVERY_ORIGIN, at_ms=at_ms)))
 
     def behind(self) -> list[Place]:
         """The places with records that are not committed."""
