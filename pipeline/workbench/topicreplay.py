@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pipeline.app.partitioning import partition_of
 from pipeline.app.topics import ROWS
 from pipeline.core.model import LegEvent, Policy
-from pipeline.core.routing import DIRECT, Item, Watermark, home_of, state_key
+from pipeline.core.routing import DIRECT, Facts, Item, Linked, home_of, state_key
 from pipeline.workbench.offline import Offline
 from pipeline.workbench.reading import LogReader, Reader, Told
 from pipeline.workbench.replay import WATERMARK_EVERY, End, Replay, check
@@ -49,7 +49,7 @@ class LogReplay(Replay):
             if item.origin == DIRECT and not is_here:
                 return  # the worker sent it on, and what it sent stands in the right log
             self._reached[item.origin] = max(self._reached.get(item.origin, -1), item.at_ms)
-        elif not isinstance(item, Watermark):
+        elif isinstance(item, Facts | Linked):
             self.passed_on += 1
         self.flow.put(partition, item)
         self._records += 1
