@@ -54,7 +54,7 @@ def demo(plan: Plan, stage: Stage) -> None:
     """
     folder = programme.recordings(plan.recordings)
     with ExitStack() as stack:
-        bootstrap = plan.bootstrap or kafka(stage, stack)
+        bootstrap = found(plan.bootstrap, stage) if plan.bootstrap else started(stage, stack)
         worker = stack.enter_context(OwnWorker(web_port=free_ports(1)[0]))
         apart = programme.name_apart() if plan.bootstrap else ""
         text = programme.settings_text(bootstrap, programme.queues(folder), apart=apart)
@@ -70,7 +70,20 @@ def demo(plan: Plan, stage: Stage) -> None:
     stage.say("Kafka and worker have stopped, nothing is left behind." if plan.bootstrap is None else "The worker has stopped.")
 
 
-def kafka(stage: Stage, stack: ExitStack) -> str:
+def found(bootstrap: str, stage: Stage) -> str:
+    """Return the address once a Kafka has answered there. Raises aiokafka's KafkaConnectionError."""
+
+    async def answered() -> None:
+        async with broker.admin(bootstrap):
+            pass
+
+    with stage.step(f"looking for Kafka at {bootstrap}") as done:
+        asyncio.run(answered())
+        done(f"the Kafka at {bootstrap}")
+    return bootstrap
+
+
+def started(stage: Stage, stack: ExitStack) -> str:
     """Start a Kafka that lives as long as the stack; return its address."""
     with stage.step("starting a Kafka on this machine (the first time it fetches 44 MB)") as done:
         bootstrap = stack.enter_context(LocalKafka()).bootstrap
@@ -82,7 +95,7 @@ def make_topics(settings: Settings, stage: Stage) -> None:
     with stage.step("making topics") as done:
         made = asyncio.run(broker.create(settings.bootstrap, topics(settings)))
         prefix = settings.topics.topic_prefix
-        done(f"{len(made)} topics" + (f" at {settings.bootstrap}, all named {prefix}*" if prefix else ""))
+        done(f"{len(made)} topics" + (f", all named {prefix}*" if prefix else ""))
 
 
 def remove_topics(settings: Settings, stage: Stage) -> None:
@@ -109,7 +122,9 @@ async def performed(plan: Plan, folder: Path, settings: Settings, worker: OwnWor
         legs = showcase.race(ending.legs, RACE_QUEUE)
         events = await showcase.events_of(settings, frozenset(row.leg_id for row in legs))
     except KafkaError as error:
-        raise ShowError(f"Kafka at {settings.bootstrap} did not do its part ({error}); the worker's log says: {worker.last_words()}") from error
+        raise ShowError(
+            f"Kafka at {settings.bootstrap} did not do its part ({error}); the worker's log says: {worker.last_words()}"
+        ) from error
     check(ending, legs)
     stage.title(f"One call to {RACE_QUEUE}, leg by leg")
     stage.say(explain.story(events, policy(settings), legs[0].call_id))
