@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from pipeline.app import codec
 from pipeline.app.deadletters import BadRun, dead_letter
+from pipeline.app.intake import latest_ms
 from pipeline.app.partitioning import partition_of
 from pipeline.app.telemetry import Telemetry
 from pipeline.app.topics import Names
@@ -37,6 +38,7 @@ class AssembleStep:
         policy: Policy,
         origins: Collection[str],
         bad: BadRun,
+        clock_error_ms: int,
         telemetry: Telemetry,
     ) -> None:
         self._partition = partition
@@ -45,6 +47,7 @@ class AssembleStep:
         self._policy = policy
         self._origins = origins  # the raw topics that are read
         self._bad = bad
+        self._clock_error_ms = clock_error_ms
         self._telemetry = telemetry
         self._state = Assembly()
         self._stored_sizes: tuple[int, ...] | None = None
@@ -96,7 +99,7 @@ class AssembleStep:
         metadata = None
         for record in records:
             try:
-                items = codec.decode_item(record.value)
+                items = self._read(record)
             except BadRecord as error:
                 outputs[self._here(self._names.dead_letters)].append(dead_letter(record, error, "canonical"))
                 self._telemetry.dead_letter(error.reason)
@@ -105,8 +108,7 @@ class AssembleStep:
             self._bad.good()
             for item in items:
                 if isinstance(item, LegEvent) and item.origin == DIRECT:
-                    self._broker_ms = record.timestamp
-                    metadata = str(record.timestamp)
+                    metadata = str(self._broker_ms)
                     if self._sent_on(item, outputs):
                         continue
                 self._take(item, outputs, rows)
@@ -127,6 +129,14 @@ class AssembleStep:
         watermark = Watermark(origin=DIRECT, at_ms=event_ms + max(0, now_ms - self._broker_ms))
         self._broker_ms = now_ms
         return Batch(outputs={self._here(self._names.events): [(codec.CONTROL_KEY, codec.encode(watermark), ())]}, metadata=str(now_ms))
+
+    def _read(self, record: ConsumerRecord) -> tuple[Item, ...]:
+        items = codec.decode_item(record.value)
+        own = [item for item in items if isinstance(item, LegEvent) and item.origin == DIRECT]
+        if own:
+            latest_ms(own, stamped_ms=record.timestamp, clock_error_ms=self._clock_error_ms)
+            self._broker_ms = record.timestamp
+        return items
 
     def _take(self, item: Item, outputs: Outputs, rows: Rows) -> None:
         for output in assemble.step(self._state, item, self._policy):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from msgspec.structs import replace
 
@@ -41,6 +41,17 @@ class Intake:
             return replace(event, tenant=self._tenant, origin=origin)
         queue = event.queue or self._queue_of_number.get(event.dialed)
         return replace(event, tenant=self._tenant, origin=origin, queue=queue, dialed=self._number(event.dialed))
+
+
+def latest_ms(events: Iterable[LegEvent], *, stamped_ms: int, clock_error_ms: int) -> int:
+    """Return the latest time in a record's events, -1 if it has none. Raises BadRecord if it is later than the broker can have got it."""
+    latest = max((event.at_ms for event in events), default=-1)
+    if latest > stamped_ms + clock_error_ms:
+        raise BadRecord(
+            "future_time",
+            f"an event is {latest - stamped_ms} ms later than its record: mend the switch's clock, or raise the source's clock_error_s",
+        )
+    return latest
 
 
 def number_keeper(settings: Settings) -> Callable[[str], str | None]:

@@ -12,7 +12,7 @@ import msgspec
 
 from pipeline.app.codec import CONTROL_KEY, encode
 from pipeline.app.deadletters import BadRun, dead_letter
-from pipeline.app.intake import Intake
+from pipeline.app.intake import Intake, latest_ms
 from pipeline.app.partitioning import partition_of
 from pipeline.app.telemetry import Telemetry
 from pipeline.app.topics import Names
@@ -106,14 +106,9 @@ class NormalizeStep:
 
     def _read(self, record: ConsumerRecord) -> tuple[LegEvent, ...]:
         events = self._intake.events(record.value, self._origin)
-        latest_ms = max((event.at_ms for event in events), default=-1)
-        if latest_ms > record.timestamp + self._clock_error_ms:
-            raise BadRecord(
-                "future_time",
-                f"an event is {latest_ms - record.timestamp} ms later than its record: mend the switch's clock, or raise the source's clock_error_s",
-            )
-        if latest_ms > self._reached.event_ms:
-            self._reached.event_ms, self._reached.broker_ms = latest_ms, record.timestamp
+        latest = latest_ms(events, stamped_ms=record.timestamp, clock_error_ms=self._clock_error_ms)
+        if latest > self._reached.event_ms:
+            self._reached.event_ms, self._reached.broker_ms = latest, record.timestamp
         return events
 
     def _watermark(self, at_ms: int) -> Batch:

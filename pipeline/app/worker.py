@@ -52,12 +52,13 @@ def _normalize(settings: Settings, topic: Names, limit: int, telemetry: Telemetr
 def _assemble(settings: Settings, topic: Names, limit: int, telemetry: Telemetry) -> Stage:
     rules = policy(settings)
     origins = frozenset(source.topic for source in settings.sources)
+    clock_error_ms = max(source.clock_error_s for source in settings.sources) * 1000
     return Stage(
         name="assemble",
         topics=(topic.events,),
         changelog=topic.assemble_changelog,
         outputs=(topic.events, topic.legs, topic.results, topic.partials, topic.late, topic.dead_letters),
-        open=lambda _, partition, counts: AssembleStep(partition, counts, topic, rules, origins, BadRun(limit), telemetry),
+        open=lambda _, partition, counts: AssembleStep(partition, counts, topic, rules, origins, BadRun(limit), clock_error_ms, telemetry),
     )
 
 

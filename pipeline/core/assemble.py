@@ -130,7 +130,7 @@ def _take_event(state: Assembly, event: LegEvent, policy: Policy, out: list[Outp
     link, group_id = leg.link(), leg.group_id
     changed = fold(leg, event)
     state.touched[key] = None
-    if not changed:
+    if not changed and call.due_ms is not None:
         return
     mirror = mirror_of(call, leg, event, link)
     if mirror is not None:
@@ -438,7 +438,7 @@ def _drop_slot(state: Assembly, text: str, policy: Policy) -> None:
     key = (tenant, queue, size_ms, start_ms)
     slot = state.slots.get(key)
     if slot is not None and is_pending(slot.counts):
-        heapq.heappush(state.agenda, (state.now_ms + policy.tally_retention_ms, 2, text))
+        heapq.heappush(state.agenda, (state.now_ms + policy.tally_retention_ms + 1, 2, text))
     elif slot is not None:
         del state.slots[key]
         state.touched_slots[key] = slot

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import msgspec
 
 from pipeline.app.codec import decode_item
-from pipeline.app.intake import Intake
+from pipeline.app.intake import Intake, latest_ms
 from pipeline.core.model import LegEvent, Policy
 from pipeline.core.routing import Item
 from pipeline.errors import BadRecord, SettingsError
@@ -67,19 +67,12 @@ class Reader(Tray):
         self.records += 1
         try:
             events = self._intake.events(told.value, origin)
-            if events and stamped_ms is not None:
-                self._check(max(event.at_ms for event in events), stamped_ms)
+            if stamped_ms is not None:
+                latest_ms(events, stamped_ms=stamped_ms, clock_error_ms=self._clock_error_ms)
         except BadRecord as error:
             self._put_aside(told, error)
             return ()
         return events
-
-    def _check(self, at_ms: int, stamped_ms: int) -> None:
-        if at_ms > stamped_ms + self._clock_error_ms:
-            raise BadRecord(
-                "future_time",
-                f"an event is {at_ms - stamped_ms} ms later than its record: mend the switch's clock, or raise the source's clock_error_s",
-            )
 
 
 class LogReader(Tray):
