@@ -70,9 +70,8 @@ def _log_to_stderr() -> None:
 
     import structlog
 
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(message)s")
-    for noisy in ("aiokafka", "faust", "mode", "kafka"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(message)s")  # Faust's services talk much
+    logging.getLogger("callverdict").setLevel(logging.INFO)
     structlog.configure(
         processors=[
             structlog.stdlib.add_log_level,
