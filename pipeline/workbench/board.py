@@ -43,7 +43,7 @@ STYLES = tuple(column.style for _ in UNITS for column in COLUMNS)
 
 LEGEND = "open: no result yet; a call waits or talks, a leg rings or talks"
 TOTAL = "all queues"
-FRESH_S = 1.0
+FRESH_S = 0.7
 WIDEST = 130
 NARROWEST_CELL = 5
 NARROWEST_NAME, WIDEST_NAME = 10, 16

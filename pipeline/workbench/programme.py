@@ -38,7 +38,7 @@ class Part(NamedTuple):
 
 
 PARTS = (
-    Part("s06_callcenter.events.jsonl.gz", "callcenter", speed=14.0, after_s=0.0),
+    Part("s06_callcenter.events.lite.jsonl.gz", "callcenter", speed=14.0, after_s=0.0),
     Part("s08_autodialer.events.lite.jsonl.gz", "dialer", speed=1.4, after_s=0.0),
     Part("s01_ringall_one_answers.events.jsonl.gz", "pbx", speed=1.0, after_s=1.5, queue="sales"),
     Part("s05_mixed_ringall.events.lite.jsonl.gz", "pbx", speed=1.0, after_s=4.0, queue="support"),

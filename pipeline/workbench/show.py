@@ -28,9 +28,9 @@ from pipeline.workbench.stage import Moment, Stage
 from pipeline.workbench.topiclog import TopicLog
 
 SEED = "demo"
-LATE_S = 60.0  # how long after its plan the playing may end
-SETTLED_S = 60.0
-FRAME_S = 0.15
+LATE_S = 240.0  # how long after its plan the playing may end; a busy machine is slow, not broken
+SETTLED_S = 120.0
+FRAME_S = 0.25
 LOOK_S = 0.2
 LAG_EVERY_S = 1.0
 RATE_OVER_S = 2.0

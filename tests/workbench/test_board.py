@@ -47,8 +47,8 @@ def test_a_number_is_fresh_for_a_moment_after_it_changed() -> None:
     board = Board()
     board.take(b"sales|0", row("sales", legs_pending=3))
     assert board.fresh(board.queues(), 10.0) == {("sales", "legs_pending")}
-    assert board.fresh(board.queues(), 10.9) == {("sales", "legs_pending")}
-    assert board.fresh(board.queues(), 11.1) == frozenset()
+    assert board.fresh(board.queues(), 10.6) == {("sales", "legs_pending")}
+    assert board.fresh(board.queues(), 10.8) == frozenset()
     board.take(b"sales|0", row("sales", legs_busy=3))
     assert board.fresh(board.queues(), 12.0) == {("sales", "legs_pending"), ("sales", "legs_busy")}
 
