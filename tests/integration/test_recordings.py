@@ -116,18 +116,19 @@ def test_every_input_is_committed_to_its_end(told: Told) -> None:
 
 
 def test_metrics_count_what_stands_in_the_topics(told: Told) -> None:
-    """A worker that was killed counts only what it did itself, so only those that lived all the time are compared."""
-    if told.installation.settings.engine.chunk_records == KILLED_CHUNK:
-        pytest.skip("this worker was killed on the way, its counters began anew")
+    """A worker that was killed counts only what its last life did: no more than all."""
+    was_killed = told.installation.settings.engine.chunk_records == KILLED_CHUNK
     metrics = {name: float(value) for name, value in METRIC.findall(told.metrics)}
     topics = told.installation.topics
     stages = {"normalize": told.installation.raw[0], "assemble": topics.events, "tally": topics.partials}
     for stage, topic in stages.items():
         records = asyncio.run(told.installation.read(topic))
-        assert metrics[f'callverdict_records_in_total{{stage="{stage}"}}'] == len(records), stage
+        counted = metrics[f'callverdict_records_in_total{{stage="{stage}"}}']
+        assert counted <= len(records) if was_killed else counted == len(records), stage
     published = Counter(json.loads(record.value)["result"] for record in told.legs)
     for result, count in published.items():
-        assert metrics[f'callverdict_legs_out_total{{result="{result or "withdrawn"}"}}'] == count
+        counted = metrics.get(f'callverdict_legs_out_total{{result="{result or "withdrawn"}"}}', 0)
+        assert counted <= count if was_killed else counted == count
     closing_ms = max(json.loads(record.value)["ended_ms"] or 0 for record in told.legs) + CLOSING_MS
     assert metrics['callverdict_watermark_seconds{partition="0"}'] * 1000 == pytest.approx(closing_ms, abs=5_000)
     assert not [name for name in metrics if name.startswith("callverdict_dead_letters_total{")]
