@@ -36,6 +36,9 @@ _tally_item: msgspec.json.Decoder[Partial | Reached] = msgspec.json.Decoder(Part
 
 def key_bytes(*parts: str) -> bytes:
     """Return a record's key: the parts joined by `|`; a `|` or `%` inside a part is percent-encoded."""
+    plain = "|".join(parts)
+    if "%" not in plain and plain.count("|") == len(parts) - 1:
+        return plain.encode()
     return "|".join(part.replace("%", "%25").replace("|", "%7C") if "|" in part or "%" in part else part for part in parts).encode()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from struct import unpack
 
 _SEED, _M, _R, _MASK = 0x9747B28C, 0x5BD1E995, 24, 0xFFFFFFFF
 
@@ -12,10 +13,9 @@ def murmur2(data: bytes) -> int:
     length = len(data)
     whole = length - length % 4
     value = (_SEED ^ length) & _MASK
-    for start in range(0, whole, 4):
-        block = int.from_bytes(data[start : start + 4], "little") * _M & _MASK
-        block = (block ^ block >> _R) * _M & _MASK
-        value = (value * _M & _MASK) ^ block
+    for block in unpack(f"<{whole // 4}I", data[:whole]):
+        mixed = block * _M & _MASK
+        value = (value * _M & _MASK) ^ ((mixed ^ mixed >> _R) * _M & _MASK)
     if whole < length:
         value = (value ^ int.from_bytes(data[whole:], "little")) * _M & _MASK
     value = (value ^ value >> 13) * _M & _MASK
