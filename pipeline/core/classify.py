@@ -34,12 +34,12 @@ NO_VERDICT = (
 
 
 def _c5(case: Case) -> Verdict | None:
-    return rules.c5_as_the_customers_line(case, rules.offers(case)) if case.race.context == "manual_outbound" else None
+    return rules.c5_as_the_customers_line(case, rules.other_offers(case)) if case.race.context == "manual_outbound" else None
 
 
 def _c5b(case: Case) -> Verdict | None:
     """Judge the agent's own leg as if it were the customer's: the rows of offered legs from F0 on."""
-    if case.race.context != "manual_outbound" or rules.offers(case):
+    if case.race.context != "manual_outbound" or rules.other_offers(case):
         return None
     for row in _OFFERED[_FROM_F0:]:
         found = row.decide(case)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from pipeline.core.leg import Leg
 from pipeline.core.model import LATEST_MS
-from pipeline.core.race import Race, visit_of, visits
+from pipeline.core.race import Race, offers, visit_of, visits
 
 
 def ring_ms(leg: Leg) -> int | None:
@@ -94,8 +94,7 @@ def call_queue(race: Race) -> str | None:
 
 def first_offer(race: Race) -> Leg | None:
     """Return the earliest offered leg of a call, or None."""
-    offered = [leg for leg_id, leg in race.legs.items() if leg.is_real and race.roles[leg_id] in ("agent", "customer")]
-    return min(offered, key=lambda leg: (leg.offered_ms or 0, leg.leg_id), default=None)
+    return min(offers(race), key=lambda leg: (leg.offered_ms or 0, leg.leg_id), default=None)
 
 
 def wait_ms(race: Race) -> int | None:
@@ -112,10 +111,10 @@ def wait_ms(race: Race) -> int | None:
 
 def started_ms(race: Race) -> int | None:
     """Return the earliest offer among the legs that count."""
-    offers = [
+    began = [
         leg.offered_ms for leg_id, leg in race.legs.items() if leg.is_real and race.roles[leg_id] != "pseudo" and leg.offered_ms is not None
     ]
-    return min(offers, default=None)
+    return min(began, default=None)
 
 
 def queues(race: Race) -> str | None:
@@ -127,8 +126,7 @@ def queues(race: Race) -> str | None:
 def rounds(race: Race) -> int:
     """Return how often ringing began anew: an offer made when all earlier ones had been answered or had ended opens a round."""
     count, busy_until_ms = 0, -1
-    offered = (leg for leg_id, leg in race.legs.items() if leg.is_real and race.roles[leg_id] in ("agent", "customer"))
-    for leg in sorted(offered, key=lambda leg: leg.offered_ms or 0):
+    for leg in sorted(offers(race), key=lambda leg: leg.offered_ms or 0):
         starts_ms = leg.offered_ms or 0
         stops_ms = leg.answered_ms if leg.answered_ms is not None else leg.ended_ms
         if starts_ms > busy_until_ms:

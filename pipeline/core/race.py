@@ -266,6 +266,11 @@ def visit_of(leg: Leg, legs: Mapping[str, Leg]) -> tuple[str, Leg, Visit] | None
     return running[-1] if running else None
 
 
+def offers(race: Race) -> list[Leg]:
+    """Return the legs that somebody was offered: an agent's or a customer's, of which more than a bridge or a note is known."""
+    return [leg for leg_id, leg in race.legs.items() if leg.is_real and race.roles[leg_id] in ("agent", "customer")]
+
+
 def deadline_ms(leg: Leg, race: Race) -> int:
     """Return when a leg without an end counts as ended: its time to live after its last event."""
     waiting = leg.answered_ms is None and race.roles[leg.leg_id] != "caller"

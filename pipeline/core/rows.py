@@ -8,7 +8,7 @@ from pipeline.core.classify import CallVerdict
 from pipeline.core.leg import Leg
 from pipeline.core.measures import call_queue, hold_ms, queue_of, queues, ring_ms, rounds, started_ms, talk_ms, wait_ms
 from pipeline.core.model import CallRow, LegRow, Result, Verdict
-from pipeline.core.race import Race, rivals
+from pipeline.core.race import Race, offers, rivals
 
 
 def leg_row(tenant: str, leg: Leg, verdict: Verdict, race: Race, *, final: bool) -> LegRow:
@@ -65,9 +65,9 @@ def withdrawn_leg(tenant: str, call_id: str, leg_id: str, *, moved_to: str | Non
 def call_row(tenant: str, race: Race, verdicts: Mapping[str, Verdict], spoken: CallVerdict, *, final: bool) -> CallRow:
     """Return the row of a call that has a result, without its revision."""
     winner = race.winner
-    offered = [leg_id for leg_id, leg in race.legs.items() if leg.is_real and race.roles[leg_id] in ("agent", "customer")]
-    results = [verdicts[leg_id].result if leg_id in verdicts else None for leg_id in offered]
-    talks = [talk_ms(race.legs[leg_id], race) for leg_id in offered]
+    offered = offers(race)
+    results = [verdicts[leg.leg_id].result if leg.leg_id in verdicts else None for leg in offered]
+    talks = [talk_ms(leg, race) for leg in offered]
     real = [leg for leg_id, leg in race.legs.items() if leg.is_real and race.roles[leg_id] != "pseudo"]
     return CallRow(
         tenant=tenant,

@@ -12,7 +12,7 @@ from pipeline.core.causes import CAUSE, CUT_SHORT, GENERIC, LOSE_RACE_CLASS, LOS
 from pipeline.core.hours import is_open
 from pipeline.core.leg import Leg, Visit
 from pipeline.core.model import Result, Role, Verdict
-from pipeline.core.race import Moment, Race, cause_of, deadline_ms, rivals, visit_of, visits
+from pipeline.core.race import Moment, Race, cause_of, deadline_ms, offers, rivals, visit_of, visits
 
 
 class Case:
@@ -126,7 +126,7 @@ def l3_no_winner(case: Case) -> Verdict | None:
 def a2_root_answered(case: Case) -> Verdict | None:
     if not (case.answered and case.is_root):
         return None
-    customers = [leg for leg in offers(case) if case.race.roles[leg.leg_id] == "customer"] if case.role == "agent" else []
+    customers = [leg for leg in other_offers(case) if case.race.roles[leg.leg_id] == "customer"] if case.role == "agent" else []
     if any(leg.end for leg in customers) and all(leg.answered_ms is None for leg in customers):
         return c5_as_the_customers_line(case, customers)
     waited_in_vain = case.is_dialed_customer and not case.race.wins
@@ -311,10 +311,9 @@ def c5_as_the_customers_line(case: Case, dialed: list[Leg]) -> Verdict | None:
     return verdict(strongest.result, reason, "C5", needs_review=strongest.needs_review)
 
 
-def offers(case: Case) -> list[Leg]:
+def other_offers(case: Case) -> list[Leg]:
     """Return the offered legs of the call other than this one."""
-    roles = case.race.roles
-    return [leg for leg_id, leg in case.race.legs.items() if leg is not case.leg and roles[leg_id] in ("agent", "customer") and leg.is_real]
+    return [leg for leg in offers(case.race) if leg is not case.leg]
 
 
 def _overlap(leg: Leg, last: Leg) -> bool:
@@ -359,7 +358,7 @@ def c4_voicemail(case: Case) -> Verdict | None:
 
 
 def c7b_own_line_died(case: Case) -> Verdict | None:
-    offered = offers(case)
+    offered = other_offers(case)
     if case.ended_by == "far_hung_up" or case.result_class is not Result.FAILED or not offered:
         return None
     if any(cause_of(leg, case.race.legs, case.race.roles, case.race.roots) == case.cause for leg in offered):
@@ -368,14 +367,14 @@ def c7b_own_line_died(case: Case) -> Verdict | None:
 
 
 def c6_all_alike(case: Case) -> Verdict | None:
-    results = {found.result for leg in offers(case) if leg.end is not None and (found := case.others(leg.leg_id)) is not None}
+    results = {found.result for leg in other_offers(case) if leg.end is not None and (found := case.others(leg.leg_id)) is not None}
     if results == {Result.FAILED} or (results == {Result.BUSY} and case.race.context == "inbound_direct"):
         return verdict(results.pop(), "all_offers_alike", "C6")
     return None
 
 
 def c7_nothing_offered(case: Case) -> Verdict | None:
-    if offers(case):
+    if other_offers(case):
         return None
     if case.result_class is None:
         return verdict(Result.FAILED, "unknown_cause", "C7", needs_review=True)

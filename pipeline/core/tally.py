@@ -14,7 +14,7 @@ import msgspec
 from pipeline.core.leg import Leg, Visit
 from pipeline.core.measures import caller_queue, first_offer, queue_of, ring_ms, started_ms, talk_ms, wait_ms
 from pipeline.core.model import Counts, Policy, Result, Verdict
-from pipeline.core.race import Race, visit_of, visits
+from pipeline.core.race import Race, offers, visit_of, visits
 from pipeline.core.window import window_of
 
 NO_QUEUE = "(none)"
@@ -43,11 +43,7 @@ Units = Mapping[str, Unit]
 
 def units_of(race: Race, verdicts: Mapping[str, Verdict], call_result: Result | None) -> dict[str, Unit]:
     """Return everything that a call counts for, by an id that stays with the thing counted."""
-    units = {
-        leg_id: _leg_unit(leg, race, verdicts.get(leg_id))
-        for leg_id, leg in race.legs.items()
-        if leg.is_real and race.roles[leg_id] in ("agent", "customer")
-    }
+    units = {leg.leg_id: _leg_unit(leg, race, verdicts.get(leg.leg_id)) for leg in offers(race)}
     made = _visits_made(race) if race.has_visits else []
     if made:
         winners = _visits_won(race)
