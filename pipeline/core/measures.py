@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from pipeline.core.leg import Leg
 from pipeline.core.model import LATEST_MS
-from pipeline.core.race import Race, offers, visit_of, visits
+from pipeline.core.race import Race, offers, stay_of, stays
 
 
 def ring_ms(leg: Leg) -> int | None:
@@ -64,8 +64,8 @@ def queue_of(leg: Leg, race: Race) -> str | None:
     """Return the queue that a leg counts for: its own, else its visit's, else what its call's root caller dialed."""
     if leg.queue is not None:
         return leg.queue
-    if race.has_visits and (found := visit_of(leg, race.legs)) is not None and found[2].queue is not None:
-        return found[2].queue
+    if race.has_visits and (stay := stay_of(leg, race.legs)) is not None and stay.visit.queue is not None:
+        return stay.visit.queue
     return caller_queue(race)
 
 
@@ -85,9 +85,9 @@ def root_caller(race: Race) -> Leg | None:
 
 def call_queue(race: Race) -> str | None:
     """Return the queue that a call counts for: its last visit's, else its first offered leg's, else its caller's."""
-    made = visits(race.legs.values()) if race.has_visits else []
-    if made and made[-1][3].queue is not None:
-        return made[-1][3].queue
+    made = stays(race.legs.values()) if race.has_visits else []
+    if made and made[-1].visit.queue is not None:
+        return made[-1].visit.queue
     first = first_offer(race)
     return queue_of(first, race) if first is not None else caller_queue(race)
 
@@ -100,9 +100,9 @@ def first_offer(race: Race) -> Leg | None:
 def wait_ms(race: Race) -> int | None:
     """Return how long the call waited: from its caller's first queue entry (else the first offer) to the win (else the caller's end)."""
     caller = root_caller(race)
-    entered = visits([caller]) if caller is not None else []
+    entered = stays([caller]) if caller is not None else []
     if entered:
-        starts_ms: int | None = entered[0][0]
+        starts_ms: int | None = entered[0].joined_ms
     else:
         starts_ms = caller.offered_ms if caller is not None else started_ms(race)
     ends_ms = race.wins[0].at_ms if race.wins else caller.ended_ms if caller is not None else None
@@ -119,7 +119,7 @@ def started_ms(race: Race) -> int | None:
 
 def queues(race: Race) -> str | None:
     """Return the queues that the call visited, in order and each once, joined by commas."""
-    names = dict.fromkeys(row[3].queue for row in visits(race.legs.values()) if row[3].queue) if race.has_visits else {}
+    names = dict.fromkeys(stay.visit.queue for stay in stays(race.legs.values()) if stay.visit.queue) if race.has_visits else {}
     return ",".join(names) or None
 
 

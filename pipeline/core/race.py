@@ -6,12 +6,22 @@ Nothing here is stored. `read` derives all of it from the legs, so it cannot dep
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 import msgspec
 
 from pipeline.core.causes import INHERITED, LOSE_RACE_CLASS
 from pipeline.core.leg import Leg, Visit
 from pipeline.core.model import CONTEXTS, Context, Policy, Role
+
+
+class Stay(NamedTuple):
+    """A visit of a queue, with its id and the leg that made it. `joined_ms`: when it began, else when that leg was offered."""
+
+    joined_ms: int
+    visit_id: str
+    leg: Leg
+    visit: Visit
 
 
 class Moment(msgspec.Struct, frozen=True, order=True, gc=False):
@@ -244,25 +254,25 @@ def rivals(leg: Leg, moments: Iterable[Moment], policy: Policy, *, own: bool) ->
     ]
 
 
-def visits(legs: Iterable[Leg]) -> list[tuple[int, str, Leg, Visit]]:
-    """Return the queue visits of some legs as (joined_ms, visit_id, leg, visit), earliest first."""
+def stays(legs: Iterable[Leg]) -> list[Stay]:
+    """Return the queue visits of some legs, earliest first."""
     found = [
-        (_offered_ms(leg) if visit.joined_ms is None else visit.joined_ms, visit_id, leg, visit)
+        Stay(_offered_ms(leg) if visit.joined_ms is None else visit.joined_ms, visit_id, leg, visit)
         for leg in legs
         if leg.visits
         for visit_id, visit in leg.visits.items()
     ]
-    return sorted(found, key=lambda row: (row[0], row[1], row[2].leg_id))
+    return sorted(found, key=lambda stay: (stay.joined_ms, stay.visit_id, stay.leg.leg_id))
 
 
-def visit_of(leg: Leg, legs: Mapping[str, Leg]) -> tuple[str, Leg, Visit] | None:
-    """Return the visit (its id, its caller's leg, itself) during which a leg was offered: the latest that had begun and not ended."""
-    at_ms = _offered_ms(leg)
-    running = [
-        (visit_id, owner, visit)
-        for joined_ms, visit_id, owner, visit in visits(other for other in legs.values() if other is not leg)
-        if joined_ms <= at_ms and (visit.left_ms is None or visit.left_ms >= at_ms)
-    ]
+def stay_of(leg: Leg, legs: Mapping[str, Leg]) -> Stay | None:
+    """Return the visit of another leg during which this leg was offered, or None."""
+    return stay_at(_offered_ms(leg), (other for other in legs.values() if other is not leg))
+
+
+def stay_at(at_ms: int, legs: Iterable[Leg]) -> Stay | None:
+    """Return the latest visit that had begun and not ended at a moment, or None."""
+    running = [stay for stay in stays(legs) if stay.joined_ms <= at_ms and (stay.visit.left_ms is None or stay.visit.left_ms >= at_ms)]
     return running[-1] if running else None
 
 

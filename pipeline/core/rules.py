@@ -10,9 +10,9 @@ from functools import lru_cache
 
 from pipeline.core.causes import CAUSE, CUT_SHORT, GENERIC, LOSE_RACE_CLASS, LOSING, NO_CAUSE, SIP, TIMER, cause_class, sip_verdict
 from pipeline.core.hours import is_open
-from pipeline.core.leg import Leg, Visit
+from pipeline.core.leg import Leg
 from pipeline.core.model import Result, Role, Verdict
-from pipeline.core.race import Moment, Race, cause_of, deadline_ms, offers, rivals, visit_of, visits
+from pipeline.core.race import Moment, Race, cause_of, deadline_ms, offers, rivals, stay_of, stays
 
 
 class Case:
@@ -260,8 +260,8 @@ def _cancel_reason(case: Case) -> str:
     if case.ended_by == "platform" and case.cause in ("ORIGINATOR_CANCEL", "NORMAL_CLEARING"):
         if case.is_dialed_customer and case.leg.ring_limit_ms is None:
             return "dialer_cancelled"
-        if case.role == "agent" and (found := visit_of(case.leg, case.race.legs)) and found[2].exit not in (None, "abandoned"):
-            return str(found[2].exit)
+        if case.role == "agent" and (stay := stay_of(case.leg, case.race.legs)) and stay.visit.exit not in (None, "abandoned"):
+            return str(stay.visit.exit)
     return CAUSE[case.cause].reason
 
 
@@ -290,9 +290,9 @@ def _entered_closed_queue(case: Case) -> bool:
     policy, leg = case.race.policy, case.leg
     if not policy.hours:
         return False
-    entered = visits([leg])
-    queue = entered[0][3].queue if entered else leg.queue or policy.queue_of_number.get(leg.dialed or "")
-    at_ms = entered[0][0] if entered else leg.offered_ms
+    entered = stays([leg])
+    queue = entered[0].visit.queue if entered else leg.queue or policy.queue_of_number.get(leg.dialed or "")
+    at_ms = entered[0].joined_ms if entered else leg.offered_ms
     hours = policy.hours.get(queue or "")
     return hours is not None and at_ms is not None and not is_open(hours, at_ms)
 
@@ -341,8 +341,8 @@ def c2_left_the_queue(case: Case) -> Verdict | None:
 
 def _queue_exit(leg: Leg) -> str | None:
     """Return the exit of the leg's last visit, else what a witness said who named no visit."""
-    made: list[tuple[int, str, Leg, Visit]] = visits([leg]) if leg.visits else []
-    return (made[-1][3].exit if made else None) or leg.exit_hint
+    made = stays([leg])
+    return (made[-1].visit.exit if made else None) or leg.exit_hint
 
 
 def c3_abandoned(case: Case) -> Verdict | None:

@@ -11,10 +11,10 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 
-from pipeline.core.leg import Leg, Visit
+from pipeline.core.leg import Leg
 from pipeline.core.measures import caller_queue, first_offer, queue_of, ring_ms, started_ms, talk_ms, wait_ms
 from pipeline.core.model import Counts, Policy, Result, Verdict
-from pipeline.core.race import Race, offers, visit_of, visits
+from pipeline.core.race import Race, Stay, offers, stay_at, stay_of, stays
 from pipeline.core.window import window_of
 
 NO_QUEUE = "(none)"
@@ -46,16 +46,17 @@ def units_of(race: Race, verdicts: Mapping[str, Verdict], call_result: Result | 
     units = {leg.leg_id: _leg_unit(leg, race, verdicts.get(leg.leg_id)) for leg in offers(race)}
     made = _visits_made(race) if race.has_visits else []
     if made:
-        winners = _visits_won(race)
-        for joined_ms, visit_id, owner, visit in made:
-            units[f"{owner.leg_id}\0{visit_id}"] = _visit_unit(joined_ms, visit, owner, winners.get((owner.leg_id, visit_id)), verdicts)
+        won = _visits_won(race)
+        for stay in made:
+            visit = (stay.leg.leg_id, stay.visit_id)
+            units["\0".join(visit)] = _visit_unit(stay, won.get(visit), verdicts)
     else:
         units |= _call_unit(race, call_result)
     return units
 
 
-def _visits_made(race: Race) -> list[tuple[int, str, Leg, Visit]]:
-    return [row for row in visits(race.legs.values()) if row[2].is_real and race.roles[row[2].leg_id] != "pseudo"]
+def _visits_made(race: Race) -> list[Stay]:
+    return [stay for stay in stays(race.legs.values()) if stay.leg.is_real and race.roles[stay.leg.leg_id] != "pseudo"]
 
 
 def _leg_unit(leg: Leg, race: Race, verdict: Verdict | None) -> Unit:
@@ -73,30 +74,22 @@ def _visits_won(race: Race) -> dict[tuple[str, str], int]:
     won: dict[tuple[str, str], int] = {}
     for win in race.wins:
         leg = race.legs[win.leg_id]
-        if race.roles[win.leg_id] == "caller":
-            during = [
-                visit_id
-                for joined_ms, visit_id, _, visit in visits([leg])
-                if joined_ms <= win.at_ms and (visit.left_ms is None or visit.left_ms >= win.at_ms)
-            ]
-            key = (leg.leg_id, during[-1]) if during else None
-        else:
-            found = visit_of(leg, race.legs)
-            key = (found[1].leg_id, found[0]) if found else None
-        if key is not None:
-            won.setdefault(key, win.at_ms)
+        stay = stay_at(win.at_ms, [leg]) if race.roles[win.leg_id] == "caller" else stay_of(leg, race.legs)
+        if stay is not None:
+            won.setdefault((stay.leg.leg_id, stay.visit_id), win.at_ms)
     return won
 
 
-def _visit_unit(joined_ms: int, visit: Visit, owner: Leg, won_ms: int | None, verdicts: Mapping[str, Verdict]) -> Unit:
-    over_ms = won_ms if won_ms is not None else visit.left_ms if visit.left_ms is not None else owner.ended_ms
+def _visit_unit(stay: Stay, won_ms: int | None, verdicts: Mapping[str, Verdict]) -> Unit:
+    left_ms = stay.visit.left_ms if stay.visit.left_ms is not None else stay.leg.ended_ms
+    over_ms = won_ms if won_ms is not None else left_ms
     result = None
     if won_ms is not None:
         result = Result.ANSWERED
-    elif over_ms is not None or owner.leg_id in verdicts:
+    elif over_ms is not None or stay.leg.leg_id in verdicts:
         result = Result.CANCEL
-    waited_ms = max(0, over_ms - joined_ms) if over_ms is not None else 0
-    return Unit(visit.queue or NO_QUEUE, joined_ms, _call_counts(result, waited_ms))
+    waited_ms = max(0, over_ms - stay.joined_ms) if over_ms is not None else 0
+    return Unit(stay.visit.queue or NO_QUEUE, stay.joined_ms, _call_counts(result, waited_ms))
 
 
 def _call_counts(result: Result | None, waited_ms: int) -> tuple[tuple[int, int], ...]:
