@@ -140,8 +140,8 @@ def _told(call: Call, to: str, link: Link) -> Linked:
     return Linked(tenant=call.tenant, to=to, leg_id=call.key, parent=link[1], rank=link[0], at_ms=call.last_ms)
 
 
-def add_facts(call: Call, facts: Facts) -> bool:
-    """Merge a leg's facts that another key passed on. Return whether anything changed."""
+def add_facts(call: Call, facts: Facts) -> None:
+    """Merge a leg's facts that another key passed on."""
     for key, above in zip(facts.via, (*facts.via[1:], call.key), strict=True):
         if key != call.key:
             call.through[key] = above
@@ -152,7 +152,7 @@ def add_facts(call: Call, facts: Facts) -> bool:
         call.is_stuck = True
     published = call.rows.setdefault(facts.leg.leg_id, Published())
     published.revision = max(published.revision, facts.revision)
-    return merge(leg_of(call, facts.leg.leg_id), facts.leg)
+    merge(leg_of(call, facts.leg.leg_id), facts.leg)
 
 
 def place(call: Call, at_hand: str | None = None, via: tuple[str, ...] = ()) -> tuple[list[Facts | Linked], list[str]]:

@@ -17,7 +17,7 @@ Who = Literal["any", "offered", "caller"]
 
 
 class Rule(msgspec.Struct, frozen=True):
-    """One row. `decide` gives the verdict or None; of a row in NO_VERDICT only the condition counts."""
+    """One row. `decide` gives the verdict, or None where the condition does not hold."""
 
     rule: str
     who: Who
@@ -27,7 +27,8 @@ class Rule(msgspec.Struct, frozen=True):
     why: str
 
 
-NO_VERDICT = (
+# rule, who, holds, condition, result, why
+NO_VERDICT: tuple[tuple[str, Who, Callable[[Case], bool], str, str, str], ...] = (
     ("P1", "any", rules.is_pseudo, "role pseudo", "no verdict", "no person behind it"),
     ("P2", "any", rules.is_open_leg, "no end, time to live not reached", "no verdict yet", "not ended"),
 )

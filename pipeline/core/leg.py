@@ -49,7 +49,7 @@ class Visit(msgspec.Struct, array_like=True, gc=False):
 
 
 class Leg(msgspec.Struct, array_like=True, gc=False):
-    """The facts. Mutable: only `fold` and `merge` write to it."""
+    """The facts. Mutable: only `fold`, `merge` and `merge_link` write to it."""
 
     leg_id: str
     parent: str | None = None
@@ -176,9 +176,8 @@ def _fold_told_once(leg: Leg, event: LegEvent) -> bool:
     return before != (leg.queue, leg.exit_hint)
 
 
-def merge(leg: Leg, other: Leg) -> bool:
-    """Add another copy's facts, as they come from another key of the call. Return whether anything but `last_ms` changed."""
-    before = _IMAGE(leg)
+def merge(leg: Leg, other: Leg) -> None:
+    """Add another copy's facts, as they come from another key of the call."""
     if other.parent is not None:
         merge_link(leg, other.rank, other.parent)
     leg.role, leg.context = min(leg.role, other.role), min(leg.context, other.context)
@@ -198,12 +197,9 @@ def merge(leg: Leg, other: Leg) -> bool:
     for visit_id, visit in other.visits.items():
         _merge_visit(leg, visit_id, visit)
     leg.flags, leg.silences = leg.flags | other.flags, leg.silences | other.silences
-    changed = _IMAGE(leg) != before
     leg.last_ms = max(leg.last_ms, other.last_ms)
-    return changed
 
 
-_IMAGE = msgspec.msgpack.Encoder(order="deterministic").encode
 _LEAST = (
     "group_id", "direction", "queue", "agent", "dialed", "source", "offered_ms", "rang_ms", "answered_ms", "ring_limit_ms", "exit_hint",
 )  # fmt: skip

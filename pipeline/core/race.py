@@ -44,12 +44,12 @@ class Race(msgspec.Struct, frozen=True, gc=False):
     unseen: frozenset[str]  # legs whose root is not known
     context: Context
     roles: Mapping[str, Role]
-    machines: frozenset[str]
-    connected: frozenset[str]
-    bridged: Mapping[str, int]  # earliest bridge of each bridged leg, on whichever side it was reported
+    machines: frozenset[str]  # mailboxes and announcements: nobody is there
+    connected: frozenset[str]  # answered, and bridged to somebody
+    bridged: Mapping[str, int]  # bridged legs -> the earliest bridge, ms, on whichever side it was reported
     wins: tuple[Moment, ...]  # the winner for display first
     picks: tuple[Moment, ...]
-    caller_ends: Mapping[str, int]
+    caller_ends: Mapping[str, int]  # callers' legs that ended -> when, ms
     has_visits: bool
     size: int  # legs of which more than a bridge or a note is known
 
