@@ -53,7 +53,7 @@ def bench(*, bootstrap: str | None, events: int, quick: bool, path: Path, record
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # what it complains about comes back as an exception
     plan = Plan(QUICK_EVENTS if quick else events, bootstrap, recordings, *([QUICK_LATENCY_S] if quick else []))
     measured = list(rows(plan, lambda line: click.echo(line, err=True)))
-    around = surroundings(Settings())
+    around = surroundings(Settings(), bootstrap)
     path.write_bytes(msgspec.json.format(msgspec.json.encode([{**msgspec.to_builtins(row), **around} for row in measured])) + b"\n")
     for name, words in around.items():
         click.echo(f"{name}: {words}")

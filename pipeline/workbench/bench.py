@@ -313,12 +313,14 @@ def shown(number: float | None) -> str:
     return f"{number:,.0f}" if number >= 1000 or number == int(number) else f"{number:.1f}"
 
 
-def surroundings(settings: Settings) -> dict[str, str]:
+def surroundings(settings: Settings, bootstrap: str | None) -> dict[str, str]:
     """Return the machine and the settings that matter, in words."""
     engine = settings.engine
     return {
         "machine": machine(),
         "system": f"{platform.system()} {platform.release()}, Python {platform.python_version()}",
-        "kafka": "one broker 4.3.1 on the same machine, on the other cores",
+        "kafka": f"the one at {bootstrap}"
+        if bootstrap
+        else "one broker of its own on this machine, not on the worker's core where there is another",
         "settings": f"{settings.topics.partitions} partitions, chunks of {engine.chunk_records} records, linger {engine.linger_s} s, exactly once",
     }
