@@ -9,7 +9,7 @@ from pipeline.core.model import CallRow, Counts, LegRow, TallyRow
 from pipeline.workbench.offline import Row, last_rows
 from tests.support.oracle import CallAnswer, LegAnswer, OracleAnswer, TallyKey
 
-K = TypeVar("K", tuple[str, str], tuple[str, str, str])
+K = TypeVar("K", bound=tuple[str, ...])
 LEG_COLUMNS = [name for name in LegAnswer.__dataclass_fields__ if name in LegRow.__struct_fields__]
 CALL_COLUMNS = [name for name in CallAnswer.__dataclass_fields__ if name in CallRow.__struct_fields__]
 WORDS = ("answered", "lose_race", "busy", "cancel", "failed", "timeout", "pending")
