@@ -11,8 +11,8 @@ from pipeline.app.intake import latest_ms
 from pipeline.app.partitioning import partition_of
 from pipeline.app.telemetry import Telemetry
 from pipeline.app.topics import Names
-from pipeline.core import assemble
-from pipeline.core.assemble import Assembly, Drained, Output, Retired
+from pipeline.core import assemble, assembly
+from pipeline.core.assembly import Assembly, Drained, Output, Retired
 from pipeline.core.model import CallRow, LegEvent, LegRow, Policy
 from pipeline.core.routing import DIRECT, Facts, Item, Linked, Review, Watermark, home_of, state_key
 from pipeline.core.totals import Partial, Reached
@@ -62,7 +62,7 @@ class AssembleStep:
             if value is not None:
                 self._state.now_ms, self._state.origins = codec.clock_of_record(value)
         elif key[:1] == b"h":
-            assemble.restore_home(self._state, *codec.home_of_record(key, value))
+            assembly.restore_home(self._state, *codec.home_of_record(key, value))
         else:
             slot_key, slot = codec.slot_of_record(key, value)
             if slot is None:
@@ -76,7 +76,7 @@ class AssembleStep:
         self._state.origins = {
             origin: at_ms for origin, at_ms in self._state.origins.items() if origin == DIRECT or origin.rpartition("/")[0] in self._origins
         }
-        assemble.restored(self._state, self._policy)
+        assembly.restored(self._state, self._policy)
 
     def opened(self, *, backlog: bool) -> Batch | None:  # noqa: ARG002 - it makes no difference here
         """Note down the sizes of the windows that are counted. Raises Halt if the stored counts were made for others."""
@@ -174,7 +174,7 @@ class AssembleStep:
         return True
 
     def _drained(self, outputs: Outputs) -> list[tuple[bytes, bytes | None]]:
-        drained = assemble.drain(self._state)
+        drained = assembly.drain(self._state)
         self._telemetry.calls_open(self._partition, len(self._state.calls))
         changes = [codec.home_record(key, home) for key, home in drained.homes.items()]
         changes += [codec.slot_record(key, slot) for key, slot in drained.slots.items()]

@@ -1,7 +1,7 @@
 """One step of `assemble`: an item of calls.events in, rows and passed-on facts out; the state is that of one partition.
 
     step(state, item, policy) -> outputs      `state` is changed in place
-    drain(state) -> what has to be stored and broadcast since the last drain
+    assembly.drain(state) -> what has to be stored and broadcast since the last drain
 
 Events that came through `normalize` are judged when the watermark record behind them arrives, passed-on facts at the review record
 behind them, and what a producer wrote itself at once. All of that stands in the log, so the same log gives the same revisions and
@@ -10,59 +10,16 @@ bytes however it is cut into chunks.
 
 from __future__ import annotations
 
-import hashlib
 import heapq
-from collections.abc import Iterable
-from typing import TypeVar
 
-import msgspec
-
-from pipeline.core.call import Call, Closed, Published, add_facts, add_link, leg_of, mirror_of, place
-from pipeline.core.classify import CallVerdict, judge, judge_call
+from pipeline.core.assembly import DUE_CALL, DUE_CLOSED, NEVER_MS, Assembly, Output, Retired
+from pipeline.core.call import Call, Closed, add_facts, add_link, leg_of, mirror_of, place
 from pipeline.core.leg import Leg, fold
-from pipeline.core.model import CallRow, LateReason, LateRow, LegEvent, LegRow, Policy, Verdict
+from pipeline.core.model import LateReason, LateRow, LegEvent, Policy
+from pipeline.core.publication import publish, withdraw
 from pipeline.core.race import Race, complete_ms, deadline_ms, read
 from pipeline.core.routing import DIRECT, EVERY_ORIGIN, Facts, Item, Linked, Review, Watermark, home_of, state_key
-from pipeline.core.rows import call_row, leg_row, withdrawn_call, withdrawn_leg
-from pipeline.core.tally import COLUMNS, Slot, SlotKey, Units, changed_counts, gone_ms, is_pending, units_of
-
-NEVER_MS = -1
-
-
-class Retired(msgspec.Struct, frozen=True, gc=False):
-    """The tombstone of a withdrawn row, due when retention is over. `leg_id` None: the call's row."""
-
-    tenant: str
-    call_id: str
-    leg_id: str | None
-
-
-R = TypeVar("R", LegRow, CallRow)
-Output = LegRow | CallRow | LateRow | Facts | Linked | Retired
-
-
-class Assembly(msgspec.Struct):
-    """The state of one partition of calls.events. Everything but `agenda` and what `drain` empties is stored in the changelog."""
-
-    now_ms: int = NEVER_MS  # stream time: the least watermark of all origins, never back
-    origins: dict[str, int] = {}
-    calls: dict[str, Call] = {}
-    closed: dict[str, Closed] = {}
-    slots: dict[SlotKey, Slot] = {}
-    agenda: list[tuple[int, int, str]] = []  # heap of (due_ms, 0 call | 1 closed | 2 slot, key)
-    dirty: dict[str, Call] = {}
-    touched: dict[str, None] = {}  # keys of calls and closed calls, changed since the last drain
-    touched_slots: dict[SlotKey, Slot] = {}  # with the last value, also of those that are gone
-    clock_moved: bool = False
-
-
-class Drained(msgspec.Struct):
-    """What changed since the last drain. None stands for: gone. `partials` are the last counts, also of slots that are gone."""
-
-    homes: dict[str, Call | Closed | None]
-    slots: dict[SlotKey, Slot | None]
-    partials: dict[SlotKey, Slot]
-    clock_moved: bool
+from pipeline.core.slots import drop_slot
 
 
 def step(state: Assembly, item: Item, policy: Policy) -> list[Output]:
@@ -78,35 +35,6 @@ def step(state: Assembly, item: Item, policy: Policy) -> list[Output]:
     else:
         _take_control(state, item, policy, out)
     return out
-
-
-def drain(state: Assembly) -> Drained:
-    """Return what changed since the last call and forget that it did."""
-    homes = {key: state.calls.get(key) or state.closed.get(key) for key in state.touched}
-    slots = {key: state.slots.get(key) for key in state.touched_slots}
-    drained = Drained(homes, slots, state.touched_slots, state.clock_moved)
-    state.touched, state.touched_slots, state.clock_moved = {}, {}, False
-    return drained
-
-
-def restore_home(state: Assembly, key: str, home: Call | Closed | None) -> None:
-    """Put a stored call (or what is left of it) back; None takes it out."""
-    state.calls.pop(key, None)
-    state.closed.pop(key, None)
-    if isinstance(home, Call):
-        state.calls[key] = home
-    elif home is not None:
-        state.closed[key] = home
-
-
-def restored(state: Assembly, policy: Policy) -> None:
-    """Rebuild what is derived, once everything stored is back."""
-    state.dirty = {key: call for key, call in sorted(state.calls.items()) if call.is_dirty}
-    agenda = [(call.due_ms, 0, key) for key, call in state.calls.items() if call.due_ms is not None]
-    agenda += [(closed.until_ms, 1, key) for key, closed in state.closed.items()]
-    agenda += [(gone_ms(slot, policy), 2, _slot_text(slot)) for slot in state.slots]
-    heapq.heapify(agenda)
-    state.agenda = agenda
 
 
 # Items.
@@ -198,15 +126,7 @@ def _place(call: Call, out: list[Output], at_hand: str | None = None, via: tuple
     out += sent
     moved_to = {item.leg.leg_id: item.to for item in sent if isinstance(item, Facts)}
     for leg_id in left:
-        _withdraw(call, leg_id, moved_to[leg_id], out)
-
-
-def _withdraw(call: Call, leg_id: str, moved_to: str | None, out: list[Output]) -> None:
-    published = call.rows.get(leg_id)
-    if published is not None and published.said:
-        published.revision += 1
-        published.said, published.final, published.digest = "", False, 0
-        out.append(withdrawn_leg(call.tenant, call.key, leg_id, moved_to=moved_to, revision=published.revision))
+        withdraw(call, leg_id, moved_to[leg_id], out)
 
 
 # Stream time.
@@ -234,18 +154,18 @@ def _work_off(state: Assembly, until_ms: int, policy: Policy, out: list[Output])
     while agenda and agenda[0][0] <= until_ms:
         due_ms, what, key = heapq.heappop(agenda)
         state.now_ms = max(state.now_ms, due_ms)
-        if what == 0:
+        if what == DUE_CALL:
             call = state.calls.get(key)
             if call is not None and call.due_ms == due_ms:
                 call.due_ms = None
                 _look_at(state, key, call, policy, out)
-        elif what == 1:
+        elif what == DUE_CLOSED:
             closed = state.closed.get(key)
             if closed is not None and closed.until_ms == due_ms:
                 del state.closed[key]
                 state.touched[key] = None
         else:
-            _drop_slot(state, key, policy)
+            drop_slot(state, key, policy)
     state.now_ms = max(state.now_ms, until_ms)
 
 
@@ -253,7 +173,7 @@ def _look_at(state: Assembly, key: str, call: Call, policy: Policy, out: list[Ou
     state.touched[key] = None
     if not call.is_signpost:
         race = read(call.key, call.legs, policy, call.through)
-        _publish(state, call, race, policy, out, facts_changed=False)
+        publish(state, call, race, policy, out, facts_changed=False)
         if state.now_ms < complete_ms(race) + policy.retention_ms:
             _schedule(state, key, call, race, policy)
             return
@@ -273,14 +193,14 @@ def _close(state: Assembly, key: str, call: Call, policy: Policy, out: list[Outp
     closed = state.closed[key] = Closed(
         call.tenant, call.key, state.now_ms + policy.closed_memory_ms, call.up[1] if call.is_signpost and call.up else None
     )
-    heapq.heappush(state.agenda, (closed.until_ms, 1, key))
+    heapq.heappush(state.agenda, (closed.until_ms, DUE_CLOSED, key))
 
 
 def _schedule(state: Assembly, key: str, call: Call, race: Race | None, policy: Policy) -> None:
     due_ms = _due_ms(state, call, race, policy)
     if call.due_ms is None or due_ms < call.due_ms:
         call.due_ms = due_ms
-        heapq.heappush(state.agenda, (due_ms, 0, key))
+        heapq.heappush(state.agenda, (due_ms, DUE_CALL, key))
 
 
 def _due_ms(state: Assembly, call: Call, race: Race | None, policy: Policy) -> int:
@@ -293,7 +213,7 @@ def _due_ms(state: Assembly, call: Call, race: Race | None, policy: Policy) -> i
     return min([at_ms for at_ms in deadlines if at_ms > state.now_ms] + [complete_at_ms])
 
 
-# Judgement.
+# Reviews.
 
 
 def _mark_dirty(state: Assembly, key: str, call: Call) -> None:
@@ -312,133 +232,5 @@ def _review_dirty(state: Assembly, policy: Policy, out: list[Output]) -> None:
 def _review(state: Assembly, key: str, call: Call, policy: Policy, out: list[Output]) -> None:
     call.is_dirty = False
     race = read(call.key, call.legs, policy, call.through)
-    _publish(state, call, race, policy, out, facts_changed=True)
+    publish(state, call, race, policy, out, facts_changed=True)
     _schedule(state, key, call, None if call.is_signpost else race, policy)
-
-
-def _publish(state: Assembly, call: Call, race: Race, policy: Policy, out: list[Output], *, facts_changed: bool) -> None:
-    """Judge every leg and the call again; put out what changed, and move what is counted."""
-    final = state.now_ms >= complete_ms(race)
-    verdicts = _verdicts(call, race, final=final, now_ms=state.now_ms)
-    said_new = False
-    for leg_id, verdict in verdicts.items():
-        said_new |= _publish_leg(call, call.legs[leg_id], verdict, race, out, final=final)
-    for leg_id in sorted(call.rows.keys() - verdicts.keys()):
-        _withdraw(call, leg_id, None, out)  # turned out to be nobody's leg, or not to have ended
-    spoken = judge_call(race, verdicts)
-    said_new |= _publish_call(call, race, verdicts, spoken, out, final=final)
-    if facts_changed or said_new:
-        _count(state, call, units_of(race, verdicts, spoken.verdict.result if spoken is not None else None), policy, out)
-
-
-def _verdicts(call: Call, race: Race, *, final: bool, now_ms: int) -> dict[str, Verdict]:
-    verdicts = {}
-    for leg_id in sorted(call.legs):
-        verdict = judge(call.legs[leg_id], race, complete=final, now_ms=now_ms)
-        if verdict is not None:
-            doubtful = call.is_stuck and not verdict.needs_review
-            verdicts[leg_id] = msgspec.structs.replace(verdict, needs_review=True) if doubtful else verdict
-    return verdicts
-
-
-def _publish_leg(call: Call, leg: Leg, verdict: Verdict, race: Race, out: list[Output], *, final: bool) -> bool:
-    """Put out the leg's row if it is news. Return whether its verdict is."""
-    published = call.rows.get(leg.leg_id)
-    if published is None:
-        published = call.rows[leg.leg_id] = Published()
-    said, before = f"{verdict.result} {verdict.reason} {verdict.rule}", published.said
-    if final or said != before or published.final:
-        out += _news(published, said, leg_row(call.tenant, leg, verdict, race, final=final))
-    return said != before
-
-
-def _publish_call(
-    call: Call, race: Race, verdicts: dict[str, Verdict], spoken: CallVerdict | None, out: list[Output], *, final: bool
-) -> bool:
-    """Put out the call's row if it is news. Return whether its verdict is."""
-    published = call.row
-    before = published.said if published is not None else ""
-    if spoken is None:
-        if published is not None and before:
-            call.row = Published(published.revision + 1)
-            moved_to = call.up[1] if call.is_signpost and call.up else None
-            out.append(withdrawn_call(call.tenant, call.key, moved_to=moved_to, revision=call.row.revision))
-        return bool(before)
-    if published is None:
-        published = call.row = Published()
-    verdict = spoken.verdict
-    said = f"{verdict.result} {verdict.reason} {verdict.rule} {spoken.rule} {spoken.leg_id}"
-    if final or said != before or published.final:
-        out += _news(published, said, call_row(call.tenant, race, verdicts, spoken, final=final))
-    return said != before
-
-
-_BYTES = msgspec.msgpack.Encoder().encode
-
-
-def _news(published: Published, said: str, row: R) -> list[R]:
-    """Return the row with its revision if it differs from what was published last, and remember it. A final row counts in full."""
-    final, digest = row.final, 0
-    if final:
-        digest = int.from_bytes(hashlib.blake2b(_BYTES(row), digest_size=8).digest())
-    if (said, final, digest) == (published.said, published.final, published.digest):
-        return []
-    published.revision += 1
-    published.said, published.final, published.digest = said, final, digest
-    return [msgspec.structs.replace(row, revision=published.revision)]
-
-
-# Counting.
-
-
-def _count(state: Assembly, call: Call, units: Units, policy: Policy, out: list[Output]) -> None:
-    if units == call.units:
-        return
-    for (queue, size_ms, start_ms), change in changed_counts(call.units, units, policy.window_sizes_ms).items():
-        key: SlotKey = (call.tenant, queue, size_ms, start_ms)
-        if key not in state.slots and gone_ms(key, policy) <= state.now_ms:
-            out.append(_late_change(state, call, key, change))
-        else:
-            _add(state, key, change, policy)
-    call.units = dict(units)
-
-
-def _add(state: Assembly, key: SlotKey, change: Iterable[int], policy: Policy) -> None:
-    slot = state.slots.get(key)
-    if slot is None:
-        slot = state.slots[key] = Slot(0, [0] * len(COLUMNS))
-        heapq.heappush(state.agenda, (gone_ms(key, policy), 2, _slot_text(key)))
-    slot.revision += 1
-    counts = slot.counts
-    for column, by in enumerate(change):
-        if by:
-            counts[column] += by
-    state.touched_slots[key] = slot
-
-
-def _late_change(state: Assembly, call: Call, key: SlotKey, change: list[int]) -> LateRow:
-    tenant, queue, _, start_ms = key
-    return LateRow(
-        tenant=tenant,
-        call_id=call.key,
-        reason="window_closed",
-        late_ms=max(0, state.now_ms - start_ms),
-        queue=queue,
-        window_start_ms=start_ms,
-        change={column: by for column, by in zip(COLUMNS, change, strict=True) if by},
-    )
-
-
-def _slot_text(key: SlotKey) -> str:
-    return msgspec.json.encode(key).decode()
-
-
-def _drop_slot(state: Assembly, text: str, policy: Policy) -> None:
-    tenant, queue, size_ms, start_ms = msgspec.json.decode(text, type=SlotKey)
-    key = (tenant, queue, size_ms, start_ms)
-    slot = state.slots.get(key)
-    if slot is not None and is_pending(slot.counts):
-        heapq.heappush(state.agenda, (state.now_ms + policy.tally_retention_ms + 1, 2, text))
-    elif slot is not None:
-        del state.slots[key]
-        state.touched_slots[key] = slot

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import Literal
 
 from pipeline.app.codec import encode, key_bytes, key_of
-from pipeline.core.assemble import Retired
+from pipeline.core.assembly import Retired
 from pipeline.core.model import CallRow, LateRow, LegRow, TallyRow
 from pipeline.workbench.offline import Row
 

@@ -11,8 +11,8 @@ from collections.abc import Iterable
 
 import msgspec
 
-from pipeline.core import assemble, totals
-from pipeline.core.assemble import Assembly, Retired
+from pipeline.core import assemble, assembly, totals
+from pipeline.core.assembly import Assembly, Retired
 from pipeline.core.model import CallRow, LateRow, LegEvent, LegRow, Policy, TallyRow
 from pipeline.core.routing import EVERY_ORIGIN, Facts, Item, Linked, Review, Watermark, home_of, state_key
 from pipeline.core.totals import Partial, Reached, Totals
@@ -66,7 +66,7 @@ class Offline:
         self._tally(index, state)
 
     def _tally(self, index: int, state: Assembly) -> None:
-        drained = assemble.drain(state)
+        drained = assembly.drain(state)
         for (tenant, queue, size_ms, start_ms), slot in drained.partials.items():
             partial = Partial(
                 tenant=tenant, queue=queue, size_ms=size_ms, start_ms=start_ms, partition=index, revision=slot.revision,

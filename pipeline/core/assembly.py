@@ -1,0 +1,85 @@
+"""The state of `assemble` in one partition of calls.events: how it is drained into the changelog, and put back from it."""
+
+from __future__ import annotations
+
+import heapq
+
+import msgspec
+
+from pipeline.core.call import Call, Closed
+from pipeline.core.model import CallRow, LateRow, LegRow, Policy
+from pipeline.core.routing import Facts, Linked
+from pipeline.core.tally import Slot, SlotKey, gone_ms
+
+NEVER_MS = -1
+DUE_CALL, DUE_CLOSED, DUE_SLOT = 0, 1, 2
+"""What an entry of the agenda is about."""
+
+
+class Retired(msgspec.Struct, frozen=True, gc=False):
+    """The tombstone of a withdrawn row, due when retention is over. `leg_id` None: the call's row."""
+
+    tenant: str
+    call_id: str
+    leg_id: str | None
+
+
+Output = LegRow | CallRow | LateRow | Facts | Linked | Retired
+
+
+class Assembly(msgspec.Struct):
+    """The state of one partition of calls.events. The changelog has all but `agenda`, `dirty` and what `drain` empties."""
+
+    now_ms: int = NEVER_MS  # stream time: the least watermark of all origins, never back
+    origins: dict[str, int] = {}
+    calls: dict[str, Call] = {}
+    closed: dict[str, Closed] = {}
+    slots: dict[SlotKey, Slot] = {}
+    agenda: list[tuple[int, int, str]] = []  # heap of (due_ms, DUE_..., key)
+    dirty: dict[str, Call] = {}
+    touched: dict[str, None] = {}  # keys of calls and closed calls, changed since the last drain
+    touched_slots: dict[SlotKey, Slot] = {}  # with the last value, also of those that are gone
+    clock_moved: bool = False
+
+
+class Drained(msgspec.Struct):
+    """What changed since the last drain. None stands for: gone. `partials` are the last counts, also of slots that are gone."""
+
+    homes: dict[str, Call | Closed | None]
+    slots: dict[SlotKey, Slot | None]
+    partials: dict[SlotKey, Slot]
+    clock_moved: bool
+
+
+def drain(state: Assembly) -> Drained:
+    """Return what changed since the last call and forget that it did."""
+    homes = {key: state.calls.get(key) or state.closed.get(key) for key in state.touched}
+    slots = {key: state.slots.get(key) for key in state.touched_slots}
+    drained = Drained(homes, slots, state.touched_slots, state.clock_moved)
+    state.touched, state.touched_slots, state.clock_moved = {}, {}, False
+    return drained
+
+
+def restore_home(state: Assembly, key: str, home: Call | Closed | None) -> None:
+    """Put a stored call (or what is left of it) back; None takes it out."""
+    state.calls.pop(key, None)
+    state.closed.pop(key, None)
+    if isinstance(home, Call):
+        state.calls[key] = home
+    elif home is not None:
+        state.closed[key] = home
+
+
+def restored(state: Assembly, policy: Policy) -> None:
+    """Rebuild what is derived, once everything stored is back."""
+    state.dirty = {key: call for key, call in sorted(state.calls.items()) if call.is_dirty}
+    agenda = [(call.due_ms, DUE_CALL, key) for key, call in state.calls.items() if call.due_ms is not None]
+    agenda += [(closed.until_ms, DUE_CLOSED, key) for key, closed in state.closed.items()]
+    agenda += [(gone_ms(slot, policy), DUE_SLOT, slot_text(slot)) for slot in state.slots]
+    heapq.heapify(agenda)
+    state.agenda = agenda
+
+
+def slot_text(key: SlotKey) -> str:
+    """Return a window's key as the agenda has it."""
+    return msgspec.json.encode(key).decode()

@@ -1,0 +1,101 @@
+"""What is said of a call: every leg and the call judged anew, and put out where that is news."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TypeVar
+
+import msgspec
+
+from pipeline.core.assembly import Assembly, Output
+from pipeline.core.call import Call, Published
+from pipeline.core.classify import CallVerdict, judge, judge_call
+from pipeline.core.leg import Leg
+from pipeline.core.model import CallRow, LegRow, Policy, Verdict
+from pipeline.core.race import Race, complete_ms
+from pipeline.core.rows import call_row, leg_row, withdrawn_call, withdrawn_leg
+from pipeline.core.slots import count
+from pipeline.core.tally import units_of
+
+R = TypeVar("R", LegRow, CallRow)
+
+
+def publish(state: Assembly, call: Call, race: Race, policy: Policy, out: list[Output], *, facts_changed: bool) -> None:
+    """Judge every leg and the call again; put out what changed, and move what is counted."""
+    final = state.now_ms >= complete_ms(race)
+    verdicts = _verdicts(call, race, final=final, now_ms=state.now_ms)
+    said_new = False
+    for leg_id, verdict in verdicts.items():
+        said_new |= _publish_leg(call, call.legs[leg_id], verdict, race, out, final=final)
+    for leg_id in sorted(call.rows.keys() - verdicts.keys()):
+        withdraw(call, leg_id, None, out)  # turned out to be nobody's leg, or not to have ended
+    spoken = judge_call(race, verdicts)
+    said_new |= _publish_call(call, race, verdicts, spoken, out, final=final)
+    if facts_changed or said_new:
+        count(state, call, units_of(race, verdicts, spoken.verdict.result if spoken is not None else None), policy, out)
+
+
+def _verdicts(call: Call, race: Race, *, final: bool, now_ms: int) -> dict[str, Verdict]:
+    verdicts = {}
+    for leg_id in sorted(call.legs):
+        verdict = judge(call.legs[leg_id], race, complete=final, now_ms=now_ms)
+        if verdict is not None:
+            doubtful = call.is_stuck and not verdict.needs_review
+            verdicts[leg_id] = msgspec.structs.replace(verdict, needs_review=True) if doubtful else verdict
+    return verdicts
+
+
+def _publish_leg(call: Call, leg: Leg, verdict: Verdict, race: Race, out: list[Output], *, final: bool) -> bool:
+    """Put out the leg's row if it is news. Return whether its verdict is."""
+    published = call.rows.get(leg.leg_id)
+    if published is None:
+        published = call.rows[leg.leg_id] = Published()
+    said, before = f"{verdict.result} {verdict.reason} {verdict.rule}", published.said
+    if final or said != before or published.final:
+        out += _news(published, said, leg_row(call.tenant, leg, verdict, race, final=final))
+    return said != before
+
+
+def _publish_call(
+    call: Call, race: Race, verdicts: dict[str, Verdict], spoken: CallVerdict | None, out: list[Output], *, final: bool
+) -> bool:
+    """Put out the call's row if it is news. Return whether its verdict is."""
+    published = call.row
+    before = published.said if published is not None else ""
+    if spoken is None:
+        if published is not None and before:
+            call.row = Published(published.revision + 1)
+            moved_to = call.up[1] if call.is_signpost and call.up else None
+            out.append(withdrawn_call(call.tenant, call.key, moved_to=moved_to, revision=call.row.revision))
+        return bool(before)
+    if published is None:
+        published = call.row = Published()
+    verdict = spoken.verdict
+    said = f"{verdict.result} {verdict.reason} {verdict.rule} {spoken.rule} {spoken.leg_id}"
+    if final or said != before or published.final:
+        out += _news(published, said, call_row(call.tenant, race, verdicts, spoken, final=final))
+    return said != before
+
+
+_BYTES = msgspec.msgpack.Encoder().encode
+
+
+def _news(published: Published, said: str, row: R) -> list[R]:
+    """Return the row with its revision if it differs from what was published last, and remember it. A final row counts in full."""
+    final, digest = row.final, 0
+    if final:
+        digest = int.from_bytes(hashlib.blake2b(_BYTES(row), digest_size=8).digest())
+    if (said, final, digest) == (published.said, published.final, published.digest):
+        return []
+    published.revision += 1
+    published.said, published.final, published.digest = said, final, digest
+    return [msgspec.structs.replace(row, revision=published.revision)]
+
+
+def withdraw(call: Call, leg_id: str, moved_to: str | None, out: list[Output]) -> None:
+    """Take back what was published of a leg, if anything was."""
+    published = call.rows.get(leg_id)
+    if published is not None and published.said:
+        published.revision += 1
+        published.said, published.final, published.digest = "", False, 0
+        out.append(withdrawn_leg(call.tenant, call.key, leg_id, moved_to=moved_to, revision=published.revision))
