@@ -7,11 +7,12 @@ from typing import Literal
 
 import msgspec
 
-from pipeline.core import rules
+from pipeline.core import callers, rules
+from pipeline.core.case import Case, other_offers, verdict
 from pipeline.core.leg import Leg
 from pipeline.core.model import Result, Verdict
 from pipeline.core.race import Race
-from pipeline.core.rules import STRENGTH, Case, verdict
+from pipeline.core.rules import STRENGTH
 
 Who = Literal["any", "offered", "caller"]
 
@@ -35,12 +36,12 @@ NO_VERDICT: tuple[tuple[str, Who, Callable[[Case], bool], str, str, str], ...] =
 
 
 def _c5(case: Case) -> Verdict | None:
-    return rules.c5_as_the_customers_line(case, rules.other_offers(case)) if case.race.context == "manual_outbound" else None
+    return rules.c5_as_the_customers_line(case, other_offers(case)) if case.race.context == "manual_outbound" else None
 
 
 def _c5b(case: Case) -> Verdict | None:
     """Judge the agent's own leg as if it were the customer's: the rows of offered legs from F0 on."""
-    if case.race.context != "manual_outbound" or rules.other_offers(case):
+    if case.race.context != "manual_outbound" or other_offers(case):
         return None
     for row in _OFFERED[_FROM_F0:]:
         found = row.decide(case)
@@ -105,11 +106,11 @@ RULES: tuple[Rule, ...] = (
          "\"canceled by the caller\""),
     Rule("F1", "offered", rules.f1_failed, "cause of class Failed", "Failed by cause, no_balance",
          "\"internet/network issues\", number, balance"),
-    Rule("A3", "caller", rules.a3_reached, "caller; connected, or the call has a win", "Answered connected",
+    Rule("A3", "caller", callers.a3_reached, "caller; connected, or the call has a win", "Answered connected",
          "its receiver answered"),
     Rule("F0", "caller", rules.f0_announced, "caller; flag no_balance or bad_number", "Failed, the flag",
          "\"when you run out of balance\""),
-    Rule("C1", "caller", rules.c1_after_hours,
+    Rule("C1", "caller", callers.c1_after_hours,
          "caller; flag after_hours, or entered its first queue (else the call) outside the queue's working hours",
          "Cancel after_hours", "\"outside working hours\""),
     Rule("C5", "caller", _c5, "caller in manual_outbound, some offered leg ended",
@@ -117,23 +118,23 @@ RULES: tuple[Rule, ...] = (
          "the agent's own leg tells what the customer did"),
     Rule("C5b", "caller", _c5b, "caller in manual_outbound, nothing offered is known", "as an offered leg with this end, from F0 on",
          "A-leg records only"),
-    Rule("C2", "caller", rules.c2_left_the_queue, "caller; queue exit known", "Cancel, the exit's word",
+    Rule("C2", "caller", callers.c2_left_the_queue, "caller; queue exit known", "Cancel, the exit's word",
          "leaving the queue is giving up, also by queue limit"),
     Rule("A4", "caller", rules.a4_presumed_answered,
          "caller; answers cannot be reported, NORMAL_CLEARING, not far_refused, no flag, no visit, the only leg of its call",
          "Answered presumed_answered", "needs review; before an answer the cause would be another one"),
-    Rule("C3", "caller", rules.c3_abandoned, "caller; far_hung_up or cause ORIGINATOR_CANCEL", "Cancel abandoned",
+    Rule("C3", "caller", callers.c3_abandoned, "caller; far_hung_up or cause ORIGINATOR_CANCEL", "Cancel abandoned",
          "\"abandoned calls\""),
-    Rule("C4", "caller", rules.c4_voicemail, "caller; flag voicemail, or bridged to a machine", "Cancel voicemail",
+    Rule("C4", "caller", callers.c4_voicemail, "caller; flag voicemail, or bridged to a machine", "Cancel voicemail",
          "a mailbox is not the receiver"),
-    Rule("C7b", "caller", rules.c7b_own_line_died,
+    Rule("C7b", "caller", callers.c7b_own_line_died,
          "caller; not far_hung_up, own cause of class Failed, some leg offered, none ended with that cause", "Failed by cause",
          "its own line died"),
-    Rule("C6", "caller", rules.c6_all_alike, "caller; all ended offered legs are Failed, or (inbound_direct) all are Busy",
+    Rule("C6", "caller", callers.c6_all_alike, "caller; all ended offered legs are Failed, or (inbound_direct) all are Busy",
          "that one, all_offers_alike", "nobody could be reached at all"),
-    Rule("C7", "caller", rules.c7_nothing_offered, "caller; nothing was offered, its own cause gives Failed", "Failed by cause",
+    Rule("C7", "caller", callers.c7_nothing_offered, "caller; nothing was offered, its own cause gives Failed", "Failed by cause",
          "no route, bad gateway"),
-    Rule("C8", "caller", rules.c8_not_answered, "caller, otherwise", "Cancel not_answered", "the caller waited in vain"),
+    Rule("C8", "caller", callers.c8_not_answered, "caller, otherwise", "Cancel not_answered", "the caller waited in vain"),
 )  # fmt: skip
 
 _OFFERED = tuple(row for row in RULES if row.who in ("any", "offered"))
@@ -199,9 +200,9 @@ class CallVerdict(msgspec.Struct, frozen=True):
 def judge_call(race: Race, verdicts: dict[str, Verdict]) -> CallVerdict | None:
     """Return the call's result (verdicts, section 4), or None while the leg that speaks for it has none."""
     roles = race.roles
-    callers = [leg for leg_id, leg in race.legs.items() if roles[leg_id] == "caller" and leg.is_real]
-    if callers:
-        speaker = min(callers, key=lambda leg: (leg.leg_id not in race.roots, leg.offered_ms or 0, leg.leg_id))
+    calling = [leg for leg_id, leg in race.legs.items() if roles[leg_id] == "caller" and leg.is_real]
+    if calling:
+        speaker = min(calling, key=lambda leg: (leg.leg_id not in race.roots, leg.offered_ms or 0, leg.leg_id))
         found = verdicts.get(speaker.leg_id)
         return None if found is None else CallVerdict("K1", speaker.leg_id, found)
     real = [leg_id for leg_id, leg in race.legs.items() if leg.is_real and roles[leg_id] != "pseudo"]

@@ -1,84 +1,27 @@
 """The decisions, one function a row of the rule table: Case -> Verdict or None (verdicts, section 2).
 
-Here stands how a row decides. Which rows there are, their order and their reasons stand in classify.py.
+Here stands how a row of offered legs, or of any leg, decides; callers' own rows stand in callers.py. Which rows there are, their order
+and their reasons stand in classify.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import lru_cache
-
-from pipeline.core.causes import CAUSE, CUT_SHORT, GENERIC, LOSE_RACE_CLASS, LOSING, NO_CAUSE, SIP, TIMER, cause_class, sip_verdict
-from pipeline.core.hours import is_open
+from pipeline.core.case import Case, lost, other_offers, timeout, verdict
+from pipeline.core.causes import CAUSE, CUT_SHORT, GENERIC, LOSE_RACE_CLASS, LOSING, NO_CAUSE, SIP, TIMER, sip_verdict
 from pipeline.core.leg import Leg
-from pipeline.core.model import Result, Role, Verdict
-from pipeline.core.race import Moment, Race, cause_of, deadline_ms, offers, rivals, stay_of, stays
-
-
-class Case:
-    """What the rules ask of one leg, looked up once. `complete` and `now_ms` are the state of stream time."""
-
-    __slots__ = (
-        "answered", "cause", "complete", "end_ms", "is_root", "leg", "now_ms", "others", "picks", "race", "result_class", "rivals",
-        "role",
-    )  # fmt: skip
-
-    def __init__(self, leg: Leg, race: Race, *, complete: bool, now_ms: int, others: Callable[[str], Verdict | None]) -> None:
-        self.leg = leg
-        self.race = race
-        self.complete = complete
-        self.now_ms = now_ms
-        self.others = others  # the verdict of another leg of the call
-        self.role: Role = race.roles[leg.leg_id]
-        self.is_root = leg.leg_id in race.roots
-        self.answered = leg.answered_ms is not None
-        self.end_ms = leg.end.at_ms if leg.end is not None else 0  # asked only after P2 and M
-        self.cause = cause_of(leg, race.legs, race.roles, race.roots) or ""
-        self.result_class = cause_class(self.cause)
-        self.rivals: list[Moment] = rivals(leg, race.wins, race.policy, own=False) if race.wins else []
-        self.picks: list[Moment] = rivals(leg, race.picks, race.policy, own=True) if race.picks else []
-
-    @property
-    def ended_by(self) -> str | None:
-        """Return who ended the leg, as far as known."""
-        return None if self.leg.end is None else self.leg.end.ended_by
-
-    @property
-    def sip_status(self) -> int | None:
-        """Return the far end's final status."""
-        return None if self.leg.end is None else self.leg.end.sip_status
-
-    @property
-    def is_dialed_customer(self) -> bool:
-        """Tell whether an autodialer dialed this leg's person."""
-        return self.role == "customer" and self.race.context == "autodialer"
-
-
-@lru_cache(maxsize=1024)
-def verdict(result: Result, reason: str, rule: str, *, needs_review: bool = False) -> Verdict:
-    """Return a Verdict; equal ones are one object."""
-    return Verdict(result, reason, rule, needs_review)
-
-
-def _timeout(case: Case, reason: str, rule: str) -> Verdict:
-    narrow = case.race.policy.timeout_only_in_autodialer and case.race.context != "autodialer"
-    return verdict(Result.CANCEL if narrow else Result.TIMEOUT, reason, rule)
-
-
-def _lost(case: Case, rule: str) -> Verdict:
-    return verdict(Result.LOSE_RACE, "picked_up_elsewhere" if case.picks else "lost_race", rule)
-
+from pipeline.core.model import Result, Verdict
+from pipeline.core.race import deadline_ms, stay_of
 
 # Legs that have not ended. P1 and P2 end the search without a verdict: see classify.NO_VERDICT.
 
 
 def is_pseudo(case: Case) -> bool:
-    """P1."""
+    """Tell whether no person is behind the leg (P1)."""
     return case.role == "pseudo"
 
 
 def is_open_leg(case: Case) -> bool:
-    """P2."""
+    """Tell whether the leg may still go on (P2)."""
     return case.leg.end is None and case.now_ms < deadline_ms(case.leg, case.race)
 
 
@@ -108,7 +51,7 @@ def l0_winner_pending(case: Case) -> Verdict | None:
 
 def l1_lost(case: Case) -> Verdict | None:
     said_so = case.cause in LOSE_RACE_CLASS or "loser" in case.leg.flags
-    return _lost(case, "L1") if said_so and (case.rivals or case.picks) else None
+    return lost(case, "L1") if said_so and (case.rivals or case.picks) else None
 
 
 def l2_winner_unknown(case: Case) -> Verdict | None:
@@ -146,7 +89,7 @@ def l5_cut_short(case: Case) -> Verdict | None:
     moments = [win.at_ms for win in case.rivals + case.picks] + [win.bridge_ms for win in case.rivals if win.bridge_ms is not None]
     policy = case.race.policy
     if any(at_ms - policy.same_moment_ms <= case.end_ms <= at_ms + policy.race_window_ms for at_ms in moments):
-        return _lost(case, "L5")
+        return lost(case, "L5")
     return None
 
 
@@ -162,7 +105,7 @@ def b1_blocked(case: Case) -> Verdict | None:
 
 
 def n1_not_confirmed(case: Case) -> Verdict | None:
-    return _timeout(case, "not_confirmed", "N1") if case.answered and case.cause in TIMER else None
+    return timeout(case, "not_confirmed", "N1") if case.answered and case.cause in TIMER else None
 
 
 def n3_answered_but_failed(case: Case) -> Verdict | None:
@@ -205,7 +148,7 @@ def s1_sip_status(case: Case) -> Verdict | None:
     if decided is None:
         return None
     result, reason = decided
-    return _timeout(case, reason, "S1") if result is Result.TIMEOUT else verdict(result, reason, "S1")
+    return timeout(case, reason, "S1") if result is Result.TIMEOUT else verdict(result, reason, "S1")
 
 
 def b1_declined(case: Case) -> Verdict | None:
@@ -245,7 +188,7 @@ def t2_timer(case: Case) -> Verdict | None:
             reason = "never_rang"
         elif case.is_dialed_customer and case.ended_by != "far_refused":
             reason = "dialer_ring_limit"
-    return _timeout(case, reason, "T2")
+    return timeout(case, reason, "T2")
 
 
 def x2_cancelled(case: Case) -> Verdict | None:
@@ -266,35 +209,12 @@ def _cancel_reason(case: Case) -> str:
 
 
 def f1_failed(case: Case) -> Verdict | None:
-    return verdict(Result.FAILED, _failed_reason(case), "F1") if case.result_class is Result.FAILED else None
+    return verdict(Result.FAILED, failed_reason(case), "F1") if case.result_class is Result.FAILED else None
 
 
-def _failed_reason(case: Case) -> str:
+def failed_reason(case: Case) -> str:
+    """Return the reason of a cause of class Failed."""
     return "no_balance" if case.cause == "CALL_REJECTED" and case.sip_status == 402 else CAUSE[case.cause].reason
-
-
-# Callers.
-
-
-def a3_reached(case: Case) -> Verdict | None:
-    if case.leg.leg_id in case.race.connected or case.race.wins:
-        return verdict(Result.ANSWERED, "connected", "A3")
-    return None
-
-
-def c1_after_hours(case: Case) -> Verdict | None:
-    return verdict(Result.CANCEL, "after_hours", "C1") if "after_hours" in case.leg.flags or _entered_closed_queue(case) else None
-
-
-def _entered_closed_queue(case: Case) -> bool:
-    policy, leg = case.race.policy, case.leg
-    if not policy.hours:
-        return False
-    entered = stays([leg])
-    queue = entered[0].visit.queue if entered else leg.queue or policy.queue_of_number.get(leg.dialed or "")
-    at_ms = entered[0].joined_ms if entered else leg.offered_ms
-    hours = policy.hours.get(queue or "")
-    return hours is not None and at_ms is not None and not is_open(hours, at_ms)
 
 
 def c5_as_the_customers_line(case: Case, dialed: list[Leg]) -> Verdict | None:
@@ -309,11 +229,6 @@ def c5_as_the_customers_line(case: Case, dialed: list[Leg]) -> Verdict | None:
     _, strongest = max(judged, key=lambda row: (-STRENGTH[row[1].result], row[0].ended_ms, row[0].leg_id))
     reason = "agent_gave_up" if strongest.result is Result.CANCEL else strongest.reason
     return verdict(strongest.result, reason, "C5", needs_review=strongest.needs_review)
-
-
-def other_offers(case: Case) -> list[Leg]:
-    """Return the offered legs of the call other than this one."""
-    return [leg for leg in offers(case.race) if leg is not case.leg]
 
 
 def _overlap(leg: Leg, last: Leg) -> bool:
@@ -332,54 +247,3 @@ STRENGTH: dict[Result, int] = {
     for strength, result in enumerate((Result.ANSWERED, Result.TIMEOUT, Result.BUSY, Result.CANCEL, Result.LOSE_RACE, Result.FAILED))
 }
 """Of several results the least of these counts (verdicts, section 4)."""
-
-
-def c2_left_the_queue(case: Case) -> Verdict | None:
-    reason = _queue_exit(case.leg)
-    return verdict(Result.CANCEL, reason, "C2") if reason is not None else None
-
-
-def _queue_exit(leg: Leg) -> str | None:
-    """Return the exit of the leg's last visit, else what a witness said who named no visit."""
-    made = stays([leg])
-    return (made[-1].visit.exit if made else None) or leg.exit_hint
-
-
-def c3_abandoned(case: Case) -> Verdict | None:
-    if case.ended_by == "far_hung_up" or case.cause == "ORIGINATOR_CANCEL":
-        return verdict(Result.CANCEL, "abandoned", "C3")
-    return None
-
-
-def c4_voicemail(case: Case) -> Verdict | None:
-    race, leg = case.race, case.leg
-    to_machine = any(peer in race.machines for peer in leg.bridges) or any(leg.leg_id in race.legs[one].bridges for one in race.machines)
-    return verdict(Result.CANCEL, "voicemail", "C4") if "voicemail" in leg.flags or to_machine else None
-
-
-def c7b_own_line_died(case: Case) -> Verdict | None:
-    offered = other_offers(case)
-    if case.ended_by == "far_hung_up" or case.result_class is not Result.FAILED or not offered:
-        return None
-    if any(cause_of(leg, case.race.legs, case.race.roles, case.race.roots) == case.cause for leg in offered):
-        return None
-    return verdict(Result.FAILED, CAUSE[case.cause].reason, "C7b")
-
-
-def c6_all_alike(case: Case) -> Verdict | None:
-    results = {found.result for leg in other_offers(case) if leg.end is not None and (found := case.others(leg.leg_id)) is not None}
-    if results == {Result.FAILED} or (results == {Result.BUSY} and case.race.context == "inbound_direct"):
-        return verdict(results.pop(), "all_offers_alike", "C6")
-    return None
-
-
-def c7_nothing_offered(case: Case) -> Verdict | None:
-    if other_offers(case):
-        return None
-    if case.result_class is None:
-        return verdict(Result.FAILED, "unknown_cause", "C7", needs_review=True)
-    return verdict(Result.FAILED, _failed_reason(case), "C7") if case.result_class is Result.FAILED else None
-
-
-def c8_not_answered(_case: Case) -> Verdict | None:
-    return verdict(Result.CANCEL, "not_answered", "C8")
