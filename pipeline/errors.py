@@ -2,7 +2,8 @@
 
     CallverdictError
     |-- BadRecord       bad data: becomes a dead letter, the stream goes on
-    `-- SettingsError   bad setup: exit 2 with every problem listed, before Kafka is touched
+    |-- SettingsError   bad setup: exit 2 with every problem listed, before Kafka is touched
+    `-- ...             a command's own: exit 2 with its sentence
 
 Anything else is our own bug: the process ends, nothing is committed, work is taken up again from the last committed state.
 """
@@ -13,7 +14,7 @@ from collections.abc import Sequence
 
 
 class CallverdictError(Exception):
-    """The common ancestor, for a caller that wants to catch both."""
+    """The common ancestor, for a caller that wants to catch all of them."""
 
 
 class BadRecord(CallverdictError):

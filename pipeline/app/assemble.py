@@ -61,7 +61,7 @@ class AssembleStep:
         elif key == codec.CLOCK_KEY:
             if value is not None:
                 self._state.now_ms, self._state.origins = codec.clock_of_record(value)
-        elif key[:1] == b"h":
+        elif key[:1] == codec.HOME:
             assembly.restore_home(self._state, *codec.home_of_record(key, value))
         else:
             slot_key, slot = codec.slot_of_record(key, value)
@@ -112,7 +112,7 @@ class AssembleStep:
                     if self._sent_on(item, outputs):
                         continue
                 self._take(item, outputs, rows)
-        self._telemetry.events_in("assemble", len(records))
+        self._telemetry.records_in("assemble", len(records))
         self._telemetry.legs(row for row in rows.values() if isinstance(row, LegRow))
         for partition in sorted(self._facts_sent):
             outputs[self._names.events, partition].append((codec.CONTROL_KEY, REVIEW, ()))
@@ -165,7 +165,7 @@ class AssembleStep:
             outputs[self._here(self._names.late)].append((codec.key_of(output), codec.encode(output), codec.HEADERS))
 
     def _sent_on(self, event: LegEvent, outputs: Outputs) -> bool:
-        """A producer may have chosen its partition otherwise: then the event goes to the one that its key belongs to."""
+        """Send an event on that stands in another partition than its key's, as a producer may have chosen. Return whether it did."""
         key = state_key(event.tenant, home_of(event)).encode()
         partition = partition_of(key, self._counts[self._names.events])
         if partition == self._partition:
@@ -175,7 +175,7 @@ class AssembleStep:
 
     def _drained(self, outputs: Outputs) -> list[tuple[bytes, bytes | None]]:
         drained = assembly.drain(self._state)
-        self._telemetry.calls_open(self._partition, len(self._state.calls))
+        self._telemetry.calls_kept(self._partition, len(self._state.calls))
         changes = [codec.home_record(key, home) for key, home in drained.homes.items()]
         changes += [codec.slot_record(key, slot) for key, slot in drained.slots.items()]
         self._broadcast(drained, outputs)

@@ -79,6 +79,8 @@ def decode_tally_item(value: bytes | None) -> Partial | Reached:
 
 _PLAIN, _PACKED = b"\x01", b"\x02"
 _PACK_FROM_BYTES = 200_000
+HOME = b"h"
+"""Begins the key of a call, or of what is left of it."""
 _CALL, _CLOSED, _SLOT, _TOTAL, _CLOCK = b"c", b"z", b"s", b"t", b"w"
 _pack = msgspec.msgpack.Encoder(order="deterministic").encode
 _slot_key = msgspec.json.Decoder(SlotKey)
@@ -100,8 +102,8 @@ class UnknownStateError(Exception):
 def home_record(key: str, home: Call | Closed | None) -> tuple[bytes, bytes | None]:
     """Return the changelog record of a key of calls."""
     if home is None:
-        return b"h" + key.encode(), None
-    return b"h" + key.encode(), _image((_CALL if isinstance(home, Call) else _CLOSED) + _pack(home))
+        return HOME + key.encode(), None
+    return HOME + key.encode(), _image((_CALL if isinstance(home, Call) else _CLOSED) + _pack(home))
 
 
 def slot_record(key: SlotKey, slot: Slot | Total | None) -> tuple[bytes, bytes | None]:

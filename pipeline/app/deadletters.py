@@ -27,6 +27,7 @@ def dead_letter(record: ConsumerRecord, error: BadRecord, vendor: str) -> Record
     excess = record_bytes(letter) - MAX_RECORD_BYTES
     if excess <= 0 or record.value is None:
         return letter
+    # 100 bytes more make room for this header
     headers.append(("cut-from-bytes", b"%d" % len(record.value)))
     return record.key, record.value[: max(0, len(record.value) - excess - 100)], headers
 

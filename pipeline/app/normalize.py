@@ -88,7 +88,7 @@ class NormalizeStep:
             for event in events:
                 key = state_key(event.tenant, home_of(event)).encode()
                 outputs[self._names.events, partition_of(key, self._events)].append((key, encode(event), ()))
-        self._telemetry.events_in("normalize", len(records))
+        self._telemetry.records_in("normalize", len(records))
         metadata = None
         if self._reached.event_ms > before:
             self._add_watermark(outputs, self._reached.event_ms)

@@ -1,6 +1,6 @@
-"""What can be measured of the pipeline: one table of metrics, and what the steps report.
+"""What can be measured of the pipeline: its metrics, and what the steps report.
 
-Names are `callverdict_<noun>_<unit>[_total]`; labels come from closed sets; never a call id or a number.
+Names are `callverdict_<noun>_<unit>[_total]`; labels come from closed sets and partitions; never a call id or a phone number.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ class Telemetry:
 
     def __init__(self) -> None:
         self.registry = prometheus.CollectorRegistry()
-        self._in = prometheus.Counter("callverdict_records_in", "Input records that were processed.", ["stage"], registry=self.registry)
+        self._records_in = prometheus.Counter(
+            "callverdict_records_in", "Input records that were processed.", ["stage"], registry=self.registry
+        )
         self._legs = prometheus.Counter(
             "callverdict_legs_out", "Published leg rows, revisions included.", ["result"], registry=self.registry
         )
@@ -28,7 +30,7 @@ class Telemetry:
         self._late = prometheus.Counter(
             "callverdict_late_facts", "Facts whose call or window was gone.", ["reason"], registry=self.registry
         )
-        self._open = prometheus.Gauge("callverdict_calls_kept", "Keys of calls in state.", ["partition"], registry=self.registry)
+        self._calls_kept = prometheus.Gauge("callverdict_calls_kept", "Keys of calls in state.", ["partition"], registry=self.registry)
         self._watermark = prometheus.Gauge(
             "callverdict_watermark_seconds", "Stream time, Unix seconds.", ["partition"], registry=self.registry
         )
@@ -41,9 +43,9 @@ class Telemetry:
 
     # What the steps report.
 
-    def events_in(self, stage: str, records: int) -> None:
+    def records_in(self, stage: str, records: int) -> None:
         """Count input records."""
-        self._in.labels(stage).inc(records)
+        self._records_in.labels(stage).inc(records)
 
     def legs(self, rows: Iterable[LegRow]) -> None:
         """Count published leg rows."""
@@ -58,9 +60,9 @@ class Telemetry:
         """Count a late fact."""
         self._late.labels(reason).inc()
 
-    def calls_open(self, partition: int, calls: int) -> None:
-        """Set how many calls one partition keeps."""
-        self._open.labels(str(partition)).set(calls)
+    def calls_kept(self, partition: int, keys: int) -> None:
+        """Set how many keys one partition keeps as calls or signposts."""
+        self._calls_kept.labels(str(partition)).set(keys)
 
     def watermark(self, partition: int, at_ms: int) -> None:
         """Set one partition's stream time."""

@@ -42,7 +42,7 @@ ROWS = (
     Row("events", "calls.events", "call_id as far as the event tells it", "LegEvent", "delete", "Canonical events, watermarks and links."),
     Row("legs", "calls.legs", "tenant|call_id|leg_id", "LegRow", "delete", "Every leg with its verdict, one record a revision.", "events"),
     Row("results", "calls.results", "tenant|call_id", "CallRow", "compact", "Every call with its result.", "events"),
-    Row("partials", "calls.tallies.partial", "tenant|queue|window_size_s|window_start_ms", "PartialRow", "delete",
+    Row("partials", "calls.tallies.partial", "tenant|queue|window_size_s|window_start_ms", "Partial", "delete",
         "What one partition of calls.events counts in a window; internal."),
     Row("tallies", "calls.tallies", "tenant|queue|window_size_s|window_start_ms", "TallyRow", "compact",
         "Every window of every queue.", "partials"),

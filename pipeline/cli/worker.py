@@ -8,7 +8,7 @@ import click
 
 from pipeline.cli import options
 
-AGENTS = ("normalize", "assemble", "tally")
+AGENTS = ("normalize", "assemble", "tally")  # app.worker's: asking it here would load Faust for --help
 
 
 @click.command()
