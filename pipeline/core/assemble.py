@@ -17,7 +17,7 @@ from pipeline.core.call import Call, Closed, add_facts, add_link, leg_of, mirror
 from pipeline.core.leg import Leg, fold
 from pipeline.core.model import LateReason, LateRow, LegEvent, Policy
 from pipeline.core.publication import publish, withdraw
-from pipeline.core.race import Race, complete_ms, deadline_ms, read
+from pipeline.core.race import Race, deadline_ms, read
 from pipeline.core.routing import DIRECT, EVERY_ORIGIN, Facts, Item, Linked, Review, Watermark, home_of, state_key
 from pipeline.core.slots import drop_slot
 
@@ -173,8 +173,8 @@ def _look_at(state: Assembly, key: str, call: Call, policy: Policy, out: list[Ou
     state.touched[key] = None
     if not call.is_signpost:
         race = read(call.key, call.legs, policy, call.through)
-        publish(state, call, race, policy, out, facts_changed=False)
-        if state.now_ms < complete_ms(race) + policy.retention_ms:
+        if state.now_ms < race.complete_ms + policy.retention_ms:
+            publish(state, call, race, policy, out, facts_changed=False)
             _schedule(state, key, call, race, policy)
             return
     elif state.now_ms < call.last_ms + policy.retention_ms:
@@ -206,11 +206,10 @@ def _schedule(state: Assembly, key: str, call: Call, race: Race | None, policy: 
 def _due_ms(state: Assembly, call: Call, race: Race | None, policy: Policy) -> int:
     if race is None:
         return call.last_ms + policy.retention_ms
-    complete_at_ms = complete_ms(race)
-    if state.now_ms >= complete_at_ms:
-        return complete_at_ms + policy.retention_ms
+    if state.now_ms >= race.complete_ms:
+        return race.complete_ms + policy.retention_ms
     deadlines = [deadline_ms(leg, race) for leg in call.legs.values() if leg.end is None]
-    return min([at_ms for at_ms in deadlines if at_ms > state.now_ms] + [complete_at_ms])
+    return min([at_ms for at_ms in deadlines if at_ms > state.now_ms] + [race.complete_ms])
 
 
 # Reviews.

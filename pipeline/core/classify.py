@@ -29,9 +29,9 @@ class Rule(msgspec.Struct, frozen=True):
 
 
 # rule, who, holds, condition, result, why
-NO_VERDICT: tuple[tuple[str, Who, Callable[[Case], bool], str, str, str], ...] = (
-    ("P1", "any", rules.is_pseudo, "role pseudo", "no verdict", "no person behind it"),
-    ("P2", "any", rules.is_open_leg, "no end, time to live not reached", "no verdict yet", "not ended"),
+NO_VERDICT: tuple[tuple[str, Who, str, str, str], ...] = (
+    ("P1", "any", "role pseudo", "no verdict", "no person behind it"),
+    ("P2", "any", "no end, time to live not reached", "no verdict yet", "not ended"),
 )
 
 
@@ -153,11 +153,9 @@ def case_of(leg: Leg, race: Race, *, complete: bool, now_ms: int) -> Case:
 
 def judge(leg: Leg, race: Race, *, complete: bool, now_ms: int) -> Verdict | None:
     """Return the verdict of one leg, or None while it has none (pseudo, a fragment, or not ended)."""
-    if not leg.is_real:
+    if not leg.is_real or rules.is_pseudo(leg, race) or rules.is_open_leg(leg, race, now_ms):
         return None
     case = case_of(leg, race, complete=complete, now_ms=now_ms)
-    if rules.is_pseudo(case) or rules.is_open_leg(case):
-        return None
     for row in _CALLER if case.role == "caller" else _OFFERED:
         found = row.decide(case)
         if found is not None:

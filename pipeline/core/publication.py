@@ -12,7 +12,7 @@ from pipeline.core.call import Call, Published
 from pipeline.core.classify import CallVerdict, judge, judge_call
 from pipeline.core.leg import Leg
 from pipeline.core.model import CallRow, LegRow, Policy, Verdict
-from pipeline.core.race import Race, complete_ms
+from pipeline.core.race import Race
 from pipeline.core.rows import call_row, leg_row, withdrawn_call, withdrawn_leg
 from pipeline.core.slots import count
 from pipeline.core.tally import units_of
@@ -22,7 +22,7 @@ R = TypeVar("R", LegRow, CallRow)
 
 def publish(state: Assembly, call: Call, race: Race, policy: Policy, out: list[Output], *, facts_changed: bool) -> None:
     """Judge every leg and the call again; put out what changed, and move what is counted."""
-    final = state.now_ms >= complete_ms(race)
+    final = state.now_ms >= race.complete_ms
     verdicts = _verdicts(call, race, final=final, now_ms=state.now_ms)
     said_new = False
     for leg_id, verdict in verdicts.items():
@@ -52,7 +52,7 @@ def _publish_leg(call: Call, leg: Leg, verdict: Verdict, race: Race, out: list[O
         published = call.rows[leg.leg_id] = Published()
     said, before = f"{verdict.result} {verdict.reason} {verdict.rule}", published.said
     if final or said != before or published.final:
-        out += _news(published, said, leg_row(call.tenant, leg, verdict, race, final=final))
+        out += _news(published, said, leg_row(call.tenant, leg, verdict, race, final=final, revision=published.revision + 1))
     return said != before
 
 
@@ -73,23 +73,24 @@ def _publish_call(
     verdict = spoken.verdict
     said = f"{verdict.result} {verdict.reason} {verdict.rule} {spoken.rule} {spoken.leg_id}"
     if final or said != before or published.final:
-        out += _news(published, said, call_row(call.tenant, race, verdicts, spoken, final=final))
+        out += _news(published, said, call_row(call.tenant, race, verdicts, spoken, final=final, revision=published.revision + 1))
     return said != before
 
 
 _BYTES = msgspec.msgpack.Encoder().encode
+_REVISION = _BYTES("revision")
 
 
 def _news(published: Published, said: str, row: R) -> list[R]:
-    """Return the row with its revision if it differs from what was published last, and remember it. A final row counts in full."""
+    """Return the row if it differs from what was published last, and remember it. A final row counts in full but for its revision."""
     final, digest = row.final, 0
     if final:
-        digest = int.from_bytes(hashlib.blake2b(_BYTES(row), digest_size=8).digest())
+        content, _, _ = _BYTES(row).rpartition(_REVISION)  # its last field
+        digest = int.from_bytes(hashlib.blake2b(content, digest_size=8).digest())
     if (said, final, digest) == (published.said, published.final, published.digest):
         return []
-    published.revision += 1
-    published.said, published.final, published.digest = said, final, digest
-    return [msgspec.structs.replace(row, revision=published.revision)]
+    published.revision, published.said, published.final, published.digest = row.revision, said, final, digest
+    return [row]
 
 
 def withdraw(call: Call, leg_id: str, moved_to: str | None, out: list[Output]) -> None:

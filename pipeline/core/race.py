@@ -51,6 +51,7 @@ class Race(msgspec.Struct, frozen=True, gc=False):
     picks: tuple[Moment, ...]
     caller_ends: Mapping[str, int]  # callers' legs that ended -> when, ms
     has_visits: bool
+    complete_ms: int  # the stream time at which the call is complete, if nothing more comes (verdicts, section 4)
     size: int  # legs of which more than a bridge or a note is known
 
     @property
@@ -76,8 +77,24 @@ def read(call_id: str, legs: Mapping[str, Leg], policy: Policy, through: Mapping
     size = sum(1 for leg in legs.values() if leg.is_real)
     has_visits = any(leg.visits for leg in legs.values())
     bridged = {leg_id: min(peers[leg_id].values()) for leg_id in peers}
+    complete_ms = _complete_ms(legs, roles, policy, root_is_unseen=bool(unseen))
     return Race(
-        call_id, legs, policy, roots, unseen, context, roles, machines, connected, bridged, wins, picks, caller_ends, has_visits, size
+        call_id,
+        legs,
+        policy,
+        roots,
+        unseen,
+        context,
+        roles,
+        machines,
+        connected,
+        bridged,
+        wins,
+        picks,
+        caller_ends,
+        has_visits,
+        complete_ms,
+        size,
     )
 
 
@@ -283,18 +300,20 @@ def offers(race: Race) -> list[Leg]:
 
 def deadline_ms(leg: Leg, race: Race) -> int:
     """Return when a leg without an end counts as ended: its time to live after its last event."""
-    waiting = leg.answered_ms is None and race.roles[leg.leg_id] != "caller"
-    return leg.last_ms + (race.policy.offered_ttl_ms if waiting else race.policy.ttl_ms)
+    return _deadline_ms(leg, race.roles[leg.leg_id], race.policy)
 
 
-def complete_ms(race: Race) -> int:
-    """Return the stream time at which the call is complete, if nothing more comes (verdicts, section 4)."""
-    policy = race.policy
-    ends = [
-        leg.end.at_ms if leg.end is not None else deadline_ms(leg, race)
-        for leg_id, leg in race.legs.items()
-        if race.roles[leg_id] != "pseudo"
-    ]
-    if not ends:
-        return max((leg.last_ms for leg in race.legs.values()), default=0) + policy.ttl_ms + policy.settle_ms
-    return max(ends) + policy.settle_ms + (policy.root_wait_ms if race.unseen else 0)
+def _deadline_ms(leg: Leg, role: Role, policy: Policy) -> int:
+    waiting = leg.answered_ms is None and role != "caller"
+    return leg.last_ms + (policy.offered_ttl_ms if waiting else policy.ttl_ms)
+
+
+def _complete_ms(legs: Mapping[str, Leg], roles: Mapping[str, Role], policy: Policy, *, root_is_unseen: bool) -> int:
+    last_ms = -1
+    for leg_id, leg in legs.items():
+        if roles[leg_id] != "pseudo":
+            ended_ms = leg.end.at_ms if leg.end is not None else _deadline_ms(leg, roles[leg_id], policy)
+            last_ms = max(last_ms, ended_ms)
+    if last_ms < 0:
+        return max((leg.last_ms for leg in legs.values()), default=0) + policy.ttl_ms + policy.settle_ms
+    return last_ms + policy.settle_ms + (policy.root_wait_ms if root_is_unseen else 0)

@@ -11,8 +11,8 @@ from pipeline.core.model import CallRow, LegRow, Result, Verdict
 from pipeline.core.race import Race, offers, rivals
 
 
-def leg_row(tenant: str, leg: Leg, verdict: Verdict, race: Race, *, final: bool) -> LegRow:
-    """Return the row of a leg that has a verdict, without its revision."""
+def leg_row(tenant: str, leg: Leg, verdict: Verdict, race: Race, *, final: bool, revision: int) -> LegRow:
+    """Return the row of a leg that has a verdict."""
     winner, end = race.winner, leg.end
     beaten_by = rivals(leg, race.wins, race.policy, own=False) if verdict.result is Result.LOSE_RACE else []
     return LegRow(
@@ -47,7 +47,7 @@ def leg_row(tenant: str, leg: Leg, verdict: Verdict, race: Race, *, final: bool)
         source=leg.source or "",
         is_deleted=False,
         moved_to_call_id=None,
-        revision=0,
+        revision=revision,
     )
 
 
@@ -62,8 +62,8 @@ def withdrawn_leg(tenant: str, call_id: str, leg_id: str, *, moved_to: str | Non
     )  # fmt: skip
 
 
-def call_row(tenant: str, race: Race, verdicts: Mapping[str, Verdict], spoken: CallVerdict, *, final: bool) -> CallRow:
-    """Return the row of a call that has a result, without its revision."""
+def call_row(tenant: str, race: Race, verdicts: Mapping[str, Verdict], spoken: CallVerdict, *, final: bool, revision: int) -> CallRow:
+    """Return the row of a call that has a result."""
     winner = race.winner
     offered = offers(race)
     results = [verdicts[leg.leg_id].result if leg.leg_id in verdicts else None for leg in offered]
@@ -101,7 +101,7 @@ def call_row(tenant: str, race: Race, verdicts: Mapping[str, Verdict], spoken: C
         source=min((leg.source for leg in real if leg.source), default=""),
         is_deleted=False,
         moved_to_call_id=None,
-        revision=0,
+        revision=revision,
     )
 
 

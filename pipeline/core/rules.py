@@ -10,19 +10,19 @@ from pipeline.core.case import Case, lost, other_offers, timeout, verdict
 from pipeline.core.causes import CAUSE, CUT_SHORT, GENERIC, LOSE_RACE_CLASS, LOSING, NO_CAUSE, SIP, TIMER, sip_verdict
 from pipeline.core.leg import Leg
 from pipeline.core.model import Result, Verdict
-from pipeline.core.race import deadline_ms, stay_of
+from pipeline.core.race import Race, deadline_ms, stay_of
 
 # Legs that have not ended. P1 and P2 end the search without a verdict: see classify.NO_VERDICT.
 
 
-def is_pseudo(case: Case) -> bool:
+def is_pseudo(leg: Leg, race: Race) -> bool:
     """Tell whether no person is behind the leg (P1)."""
-    return case.role == "pseudo"
+    return race.roles[leg.leg_id] == "pseudo"
 
 
-def is_open_leg(case: Case) -> bool:
+def is_open_leg(leg: Leg, race: Race, now_ms: int) -> bool:
     """Tell whether the leg may still go on (P2)."""
-    return case.leg.end is None and case.now_ms < deadline_ms(case.leg, case.race)
+    return leg.end is None and now_ms < deadline_ms(leg, race)
 
 
 def m1_connected_to_the_last(case: Case) -> Verdict | None:

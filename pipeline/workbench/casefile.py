@@ -12,7 +12,7 @@ from pipeline.core.call import Call
 from pipeline.core.classify import CallVerdict, Rule
 from pipeline.core.leg import Leg
 from pipeline.core.model import CallRow, LegEvent, LegRow, Policy, Result, Verdict
-from pipeline.core.race import Moment, Race, complete_ms, read, rivals
+from pipeline.core.race import Moment, Race, read, rivals
 from pipeline.core.rows import call_row, leg_row
 from pipeline.errors import CallverdictError
 from pipeline.workbench.offline import Offline
@@ -101,7 +101,7 @@ def near(wanted: str, known: Iterable[str], most: int = 3) -> list[str]:
 
 def _told(call: Call, policy: Policy, *, now_ms: int) -> ToldCall:
     race = read(call.key, call.legs, policy, call.through)
-    is_complete = now_ms >= complete_ms(race)
+    is_complete = now_ms >= race.complete_ms
     verdicts = {
         leg_id: verdict
         for leg_id in sorted(call.legs)
@@ -118,7 +118,7 @@ def _told(call: Call, policy: Policy, *, now_ms: int) -> ToldCall:
             for number, leg in enumerate(_in_order(race), 1)
         ),
         spoken=spoken,
-        row=call_row(call.tenant, race, verdicts, spoken, final=is_complete) if spoken else None,
+        row=call_row(call.tenant, race, verdicts, spoken, final=is_complete, revision=1) if spoken else None,
         is_complete=is_complete,
         is_stuck=call.is_stuck,
         begin_ms=min(begins),
@@ -141,7 +141,7 @@ def _told_leg(number: int, leg: Leg, call: Call, race: Race, verdicts: Mapping[s
         number=number,
         leg=leg,
         role=race.roles[leg.leg_id],
-        row=leg_row(call.tenant, leg, verdict, race, final=is_complete),
+        row=leg_row(call.tenant, leg, verdict, race, final=is_complete, revision=1),
         verdict=verdict,
         rule=spoke[0][0],
         also=tuple(also),

@@ -14,7 +14,7 @@ import msgspec
 
 from pipeline.core.call import Call
 from pipeline.core.model import LegEvent, Policy
-from pipeline.core.race import complete_ms, read
+from pipeline.core.race import read
 from pipeline.core.routing import EVERY_ORIGIN
 from pipeline.errors import CallverdictError
 from pipeline.workbench.kept import Kept
@@ -105,7 +105,7 @@ class Replay:
     def _is_open(self, call: Call, now_ms: int) -> bool:
         race = read(call.key, call.legs, self.policy, call.through)
         is_call = any(leg.is_real and race.roles[leg_id] != "pseudo" for leg_id, leg in race.legs.items())
-        return is_call and now_ms < complete_ms(race)
+        return is_call and now_ms < race.complete_ms
 
 
 def closing_ms(end: End, policy: Policy) -> int:

@@ -52,7 +52,7 @@ def _parts() -> Iterator[str]:
 
 
 def _rules() -> Iterator[tuple[str, ...]]:
-    for rule, who, _, condition, result, why in NO_VERDICT:
+    for rule, who, condition, result, why in NO_VERDICT:
         yield f"**{rule}**", WHO[who], condition, result, why
     for row in RULES:
         yield f"**{row.rule}**", WHO[row.who], row.condition.removeprefix("caller; "), row.result, row.why
