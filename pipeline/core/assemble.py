@@ -86,7 +86,8 @@ def _take_control(state: Assembly, item: Facts | Linked, policy: Policy, out: li
     if isinstance(item, Linked):
         out += add_link(call, item)
         if not (call.legs or call.rows or call.row):
-            _schedule(state, key, call, None, policy)  # a leg's own key that only knows where its leg hangs
+            call.sent = call.up  # facts of the leg are there already
+            _schedule(state, key, call, None, policy)  # it only knows where its leg hangs
             return
         _place(call, out)
     else:

@@ -39,7 +39,7 @@ class Call(msgspec.Struct, array_like=True, gc=False):
     is_group: bool = False
     is_ring: bool = False  # the least id of a ring of links: the root of all in it
     is_stuck: bool = False  # facts came here through too many keys, and stay
-    sent: Link | None = None  # what stood above when facts were last passed on
+    sent: Link | None = None  # what stood above last: facts of this key's legs are there
     gone: dict[str, Link] = {}  # legs that hang elsewhere
     mirrored: dict[str, Link] = {}  # links of legs that are not kept here, as their own keys were told
     through: dict[str, str] = {}  # keys that pass their facts on to us -> the key above them

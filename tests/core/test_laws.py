@@ -7,6 +7,7 @@ batch oracle: every column of every leg, every call, every window.
 from __future__ import annotations
 
 from collections import Counter
+from itertools import permutations
 from random import Random
 
 import pytest
@@ -149,3 +150,17 @@ def test_what_comes_after_a_call_is_gone_is_late_and_never_a_second_verdict(sile
     late = [row for row in flow.rows[before:] if isinstance(row, LateRow)]
     assert len(late) == len(flow.rows) - before
     assert [(row.reason, row.leg_id, row.kind) for row in late] == [("call_closed", "ann", "answered")]
+
+
+def test_a_child_that_names_a_lesser_group_takes_its_parents_group_along() -> None:
+    """Found by chance: the parent's key knew only its group, told nobody when a lesser one came, and the parent stood in two calls."""
+    events = [
+        LegEvent(leg_id="any1", kind="offered", at_ms=1_000, group_id="K2"),
+        LegEvent(leg_id="any0", kind="offered", at_ms=1_020, group_id="K1", parent_leg_id="any1"),
+        LegEvent(leg_id="any0", kind="ended", at_ms=3_000, cause="USER_BUSY", ended_by="far_refused", sip_status=486),
+        LegEvent(leg_id="any1", kind="ended", at_ms=3_000, cause="USER_BUSY", ended_by="far_refused", sip_status=486),
+    ]
+    answer = judge(events, POLICY, until_ms=3_000 + FAR_MS)
+    for order in permutations(events):
+        for seed in range(10):
+            assert differences(play(list(order), seed=seed, partitions=1, most=1, direct=False).rows, answer) == []
