@@ -90,8 +90,9 @@ class NormalizeStep:
                 outputs[self._names.events, partition_of(key, self._events)].append((key, encode(event), ()))
         self._telemetry.records_in("normalize", len(records))
         metadata = None
+        if outputs.keys() - {self._dead}:
+            self._add_watermark(outputs, self._reached.event_ms)  # also where time did not move: what came is judged at it
         if self._reached.event_ms > before:
-            self._add_watermark(outputs, self._reached.event_ms)
             metadata = msgspec.json.encode(self._reached).decode()
         return Batch(outputs=outputs, metadata=metadata)
 
