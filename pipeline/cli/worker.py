@@ -66,18 +66,31 @@ def _agents(text: str) -> tuple[str, ...]:
 
 
 def _log_to_stderr() -> None:
+    """One line a happening, key=value: our own, and what the libraries under us warn of, in one form."""
     import logging
 
     import structlog
 
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(message)s")  # Faust's services talk much
+    stamped: list[structlog.typing.Processor] = [
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=stamped,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.format_exc_info,
+                structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "logger", "event"]),
+            ],
+        )
+    )
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])  # Faust's services talk much
     logging.getLogger("callverdict").setLevel(logging.INFO)
     structlog.configure(
-        processors=[
-            structlog.stdlib.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"]),
-        ],
+        processors=[*stamped, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
     )
