@@ -14,6 +14,10 @@ from pipeline.errors import BadRecord, CallverdictError
 from pipeline.settings import Settings, policy
 
 
+POLL_MS = 500
+MOST_SILENT = 60  # half a minute; an open transaction ends by itself before that
+
+
 class TickError(CallverdictError):
     """A time that cannot be used."""
 
@@ -71,9 +75,13 @@ async def _last_ms(consumer: AIOKafkaConsumer, topic: str, partitions: list[int]
     consumer.assign(places)
     ends = await consumer.end_offsets(places)
     await consumer.seek_to_beginning(*places)
-    latest_ms = -1
+    latest_ms, silent = -1, 0
     while any([await consumer.position(place) < ends[place] for place in places]):
-        for records in (await consumer.getmany(timeout_ms=500)).values():
+        fetched = await consumer.getmany(timeout_ms=POLL_MS)
+        silent = 0 if fetched else silent + 1
+        if silent == MOST_SILENT:
+            raise TickError(f"topic {topic} cannot be read to its end: look at the broker, or name a time with --until")
+        for records in fetched.values():
             latest_ms = max([latest_ms, *(item_ms(record.value) for record in records)])
     if latest_ms < 0:
         raise TickError(f"topic {topic} holds no event yet: play something first, or name a time with --until")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import click
 
 from pipeline.cli import options
@@ -17,7 +19,9 @@ from pipeline.cli import options
     help="A UTC time (2026-04-15T09:00:00Z, or ms since 1970); settle: the last event plus settling and grace; ttl: past every time to live.",
 )
 def tick(bootstrap: str | None, until: str) -> None:
-    """Move stream time on in the topics, so that calls settle and windows become final.
+    """Move stream time on in the topics, so that calls settle.
+
+    A window becomes final when its end plus grace has passed: with long windows name a time, or use ttl.
 
     Live traffic moves time by itself; a finite input needs this at its end. Events that come later with earlier times are
     still judged, as corrections.
@@ -30,4 +34,5 @@ def tick(bootstrap: str | None, until: str) -> None:
 
     settings = options.settings_with(bootstrap=bootstrap)
     at_ms, partitions = options.run(write(settings, until))
-    click.echo(f"{partitions} partitions moved to {at_ms} ms since 1970")
+    at = datetime.fromtimestamp(at_ms / 1000, tz=UTC).isoformat(timespec="milliseconds")
+    click.echo(f"told {partitions} partitions that it is {at} ({at_ms} ms); one that is further already stays there")
