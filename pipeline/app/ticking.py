@@ -13,7 +13,6 @@ from pipeline.core.routing import EVERY_ORIGIN, Facts, Linked, Watermark
 from pipeline.errors import BadRecord, CallverdictError
 from pipeline.settings import Settings, policy
 
-
 POLL_MS = 500
 MOST_SILENT = 60  # half a minute; an open transaction ends by itself before that
 
