@@ -25,6 +25,9 @@ HEADERS: tuple[tuple[str, bytes], ...] = (("content-type", b"application/json"),
 CONTROL_KEY = b"control"
 """Of records that are for a whole partition: watermarks, reviews."""
 
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises on bytes that are not what they should be."""
+
 encode = msgspec.json.Encoder().encode
 """A row, an event or a control record as JSON."""
 
@@ -58,11 +61,11 @@ def decode_item(value: bytes | None) -> tuple[Item, ...]:
     if value.startswith(_CONTROL):
         try:
             return (_control.decode(value),)
-        except msgspec.DecodeError as error:
+        except UNREADABLE as error:
             raise BadRecord("not_a_control_record", f"{error}: only callverdict writes control records") from None
     try:
         event = _event.decode(value)
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return canonical.parse(value)  # which says what is wrong, or reads an array
     return (event,) if event.origin else canonical.parse(value)
 
@@ -71,7 +74,7 @@ def decode_tally_item(value: bytes | None) -> Partial | Reached:
     """Return what a record of calls.tallies.partial says. Raises BadRecord."""
     try:
         return _tally_item.decode(value or b"")
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise BadRecord("not_a_partial", f"{error}: only callverdict writes to this topic") from None
 
 

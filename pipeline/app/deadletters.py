@@ -23,13 +23,17 @@ def dead_letter(record: ConsumerRecord, error: BadRecord, vendor: str) -> Record
         ("message", error.message.encode()[:4_000]),
         ("vendor", vendor.encode()),
     ]
-    letter: Record = (record.key, record.value, headers)
-    excess = record_bytes(letter) - MAX_RECORD_BYTES
-    if excess <= 0 or record.value is None:
-        return letter
-    # 100 bytes more make room for this header
-    headers.append(("cut-from-bytes", b"%d" % len(record.value)))
-    return record.key, record.value[: max(0, len(record.value) - excess - 100)], headers
+    room = MAX_RECORD_BYTES - record_bytes((None, None, headers)) - 200  # for the two headers below
+    key = _cut(record.key, room, "key-cut-from-bytes", headers)
+    value = _cut(record.value, room - len(key or b""), "cut-from-bytes", headers)
+    return key, value, headers
+
+
+def _cut(content: bytes | None, room: int, header: str, headers: list[tuple[str, bytes]]) -> bytes | None:
+    if content is None or len(content) <= room:
+        return content
+    headers.append((header, b"%d" % len(content)))
+    return content[:room]
 
 
 class BadRun(msgspec.Struct):

@@ -45,7 +45,7 @@ class Intake:
 
 def latest_ms(events: Iterable[LegEvent], *, stamped_ms: int, clock_error_ms: int) -> int:
     """Return the latest time in a record's events, -1 if it has none. Raises BadRecord if it is later than the broker can have got it."""
-    latest = max((event.at_ms for event in events), default=-1)
+    latest = max((max(event.at_ms, event.joined_ms or 0) for event in events), default=-1)
     if latest > stamped_ms + clock_error_ms:
         raise BadRecord(
             "future_time",

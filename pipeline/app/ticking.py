@@ -48,7 +48,7 @@ def margin_ms(rules: Policy, until: str) -> int:
 def time_ms(text: str) -> int:
     """Return a UTC time given as ISO 8601 or as ms since 1970. Raises TickError."""
     try:
-        if text.isdecimal():
+        if text.isascii() and text.isdecimal():
             at_ms = int(text)
         else:
             at = datetime.fromisoformat(text)
@@ -56,7 +56,7 @@ def time_ms(text: str) -> int:
     except ValueError:
         at_ms = -1
     if not 0 <= at_ms <= LATEST_MS:
-        raise TickError(f"--until {text}: give settle, ttl, a UTC time such as 2026-04-15T09:00:00Z, or milliseconds since 1970")
+        raise TickError(f"--until {text[:40]}: give settle, ttl, a UTC time such as 2026-04-15T09:00:00Z, or milliseconds since 1970")
     return at_ms
 
 

@@ -39,6 +39,7 @@ class Assembly(msgspec.Struct):
     dirty: dict[str, Call] = {}
     touched: dict[str, None] = {}  # keys of calls and closed calls, changed since the last drain
     touched_slots: dict[SlotKey, Slot] = {}  # with the last value, also of those that are gone
+    dropped_slots: dict[SlotKey, None] = {}
     clock_moved: bool = False
 
 
@@ -54,9 +55,9 @@ class Drained(msgspec.Struct):
 def drain(state: Assembly) -> Drained:
     """Return what changed since the last call and forget that it did."""
     homes = {key: state.calls.get(key) or state.closed.get(key) for key in state.touched}
-    slots = {key: state.slots.get(key) for key in state.touched_slots}
+    slots = {key: state.slots.get(key) for key in (*state.touched_slots, *state.dropped_slots)}
     drained = Drained(homes, slots, state.touched_slots, state.clock_moved)
-    state.touched, state.touched_slots, state.clock_moved = {}, {}, False
+    state.touched, state.touched_slots, state.dropped_slots, state.clock_moved = {}, {}, {}, False
     return drained
 
 

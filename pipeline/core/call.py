@@ -12,7 +12,7 @@ import msgspec
 
 from pipeline.core.leg import Leg, merge, merge_link
 from pipeline.core.model import LegEvent
-from pipeline.core.routing import GROUP_RANK, MAX_HOPS, Facts, Linked, parent_of
+from pipeline.core.routing import GROUP_RANK, MAX_HOPS, MOST_VIA, Facts, Linked, parent_of
 from pipeline.core.tally import Unit
 
 Link = tuple[int, str]
@@ -125,6 +125,8 @@ def add_link(call: Call, linked: Linked) -> list[Linked]:
 def _add_own_link(call: Call, link: Link, *, ring: bool) -> list[Linked]:
     """Keep the better link, and tell the other one's key where this key's leg really hangs."""
     call.is_ring = call.is_ring or ring
+    if link[1] == call.key:
+        return []  # nothing hangs under itself
     known = call.link if call.link is not None and not call.is_ring else call.up
     if link[0] >= GROUP_RANK:
         call.group = min(call.group or link[1], link[1])
@@ -146,13 +148,17 @@ def add_facts(call: Call, facts: Facts) -> None:
         if key != call.key:
             call.through[key] = above
             call.gone.pop(key, None)
-    if call.key in facts.via and call.key == min(facts.via[facts.via.index(call.key) :]):
+    if call.key in facts.via and call.key == min(facts.via[_last_index(facts.via, call.key) :]):
         call.is_ring = True
-    elif len(set(facts.via)) >= MAX_HOPS:
+    elif len(set(facts.via)) >= MAX_HOPS or len(facts.via) >= MOST_VIA:
         call.is_stuck = True
     published = call.rows.setdefault(facts.leg.leg_id, Published())
     published.revision = max(published.revision, facts.revision)
     merge(leg_of(call, facts.leg.leg_id), facts.leg)
+
+
+def _last_index(via: tuple[str, ...], key: str) -> int:
+    return len(via) - 1 - via[::-1].index(key)
 
 
 def place(call: Call, at_hand: str | None = None, via: tuple[str, ...] = ()) -> tuple[list[Facts | Linked], list[str]]:
@@ -259,6 +265,8 @@ def _stop(call: Call, leg_id: str) -> str | None:
 
 def _pass_on(call: Call, leg_id: str, to: str, via: tuple[str, ...] | None) -> Facts:
     came = _path(call, leg_id) if via is None else via
+    if via is None and to in came:
+        came = came[: came.index(to)]  # they could have come through it, but did not: it must not take itself for a ring
     revision = call.rows[leg_id].revision if leg_id in call.rows else 0
     return Facts(tenant=call.tenant, to=to, leg=call.legs[leg_id], via=(*came, call.key), revision=revision)
 

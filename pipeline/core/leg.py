@@ -6,18 +6,35 @@ Every fact is a minimum, a maximum or a union, ties by name, so events may come 
 from __future__ import annotations
 
 from bisect import insort
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import msgspec
+from msgspec import Meta
 from msgspec.structs import astuple
 
-from pipeline.core.model import CONTEXTS, ROLES, Context, Direction, EndedBy, LegEvent, QueueExit, Role
+from pipeline.core.model import (
+    CONTEXTS,
+    ROLES,
+    AtMs,
+    Context,
+    Direction,
+    DurationMs,
+    EndedBy,
+    Id,
+    LegEvent,
+    QueueExit,
+    Role,
+    SipStatus,
+    Word,
+)  # fmt: skip
 
 T = TypeVar("T")
 
 MOST_TIMES = 64
-"""How many bridges, and how many holds, a leg remembers: the earliest."""
+"""How many bridges and how many holds a leg remembers: the earliest; and how many visits: those of the least ids."""
 NO_LINK_RANK = 1_000
+Rank = Annotated[int, Meta(ge=0, le=NO_LINK_RANK)]
+Times = Annotated[list[AtMs], Meta(min_length=1, max_length=64)]
 _ENDED_BY_ORDER: dict[str | None, int] = {"far_hung_up": 0, "far_refused": 1, "platform": 2, None: 3}
 _HINTS = ("group_id", "direction", "agent", "dialed", "source", "ring_limit_ms")  # the least that was told counts
 _VISITS = frozenset({"queue_joined", "queue_left"})  # their queue is the visit's, not the leg's
@@ -28,11 +45,11 @@ _FRAGMENTS = frozenset({"bridged", "unbridged", "noted"})
 class End(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """How a leg ended, by the best-informed witness."""
 
-    authority: int
-    at_ms: int
-    cause: str
+    authority: Annotated[int, Meta(ge=0, le=9)]
+    at_ms: AtMs
+    cause: Word
     ended_by: EndedBy | None
-    sip_status: int | None
+    sip_status: SipStatus | None
 
     def order(self) -> tuple[int, int, str, int, int]:
         """Return the key by which of two ends the least counts; what is unknown comes last."""
@@ -42,37 +59,37 @@ class End(msgspec.Struct, frozen=True, array_like=True, gc=False):
 class Visit(msgspec.Struct, array_like=True, gc=False):
     """One stay of a caller in one queue."""
 
-    queue: str | None = None
-    joined_ms: int | None = None
-    left_ms: int | None = None
+    queue: Word | None = None
+    joined_ms: AtMs | None = None
+    left_ms: AtMs | None = None
     exit: QueueExit | None = None
 
 
 class Leg(msgspec.Struct, array_like=True, gc=False):
     """The facts. Mutable: only `fold`, `merge` and `merge_link` write to it."""
 
-    leg_id: str
-    parent: str | None = None
-    rank: int = NO_LINK_RANK
-    group_id: str | None = None
+    leg_id: Id
+    parent: Id | None = None
+    rank: Rank = NO_LINK_RANK
+    group_id: Id | None = None
     direction: Direction | None = None
-    role: int = len(ROLES)  # index into ROLES: the least is the strongest evidence
-    context: int = len(CONTEXTS)  # likewise
-    queue: str | None = None
-    agent: str | None = None
-    dialed: str | None = None
-    source: str | None = None
+    role: Annotated[int, Meta(ge=0, le=len(ROLES))] = len(ROLES)  # index into ROLES: the least is the strongest evidence
+    context: Annotated[int, Meta(ge=0, le=len(CONTEXTS))] = len(CONTEXTS)  # likewise
+    queue: Word | None = None
+    agent: Word | None = None
+    dialed: Word | None = None
+    source: Word | None = None
     is_real: bool = False
-    offered_ms: int | None = None
-    rang_ms: int | None = None
-    answered_ms: int | None = None
+    offered_ms: AtMs | None = None
+    rang_ms: AtMs | None = None
+    answered_ms: AtMs | None = None
     end: End | None = None
-    ring_limit_ms: int | None = None
-    last_ms: int = 0
-    bridges: dict[str, list[int]] = {}
-    unbridges: dict[str, list[int]] = {}
-    holds: list[int] = []
-    unholds: list[int] = []
+    ring_limit_ms: DurationMs | None = None
+    last_ms: AtMs = 0
+    bridges: dict[str, Times] = {}
+    unbridges: dict[str, Times] = {}
+    holds: list[AtMs] = []
+    unholds: list[AtMs] = []
     visits: dict[str, Visit] = {}
     exit_hint: QueueExit | None = None  # how the caller left, from a witness that names no visit
     flags: frozenset[str] = frozenset()
@@ -246,7 +263,9 @@ def _merge_visit(leg: Leg, visit_id: str, other: Visit) -> bool:
     visit = leg.visits.get(visit_id)
     if visit is None:
         leg.visits[visit_id] = other
-        return True
+        if len(leg.visits) > MOST_TIMES:
+            del leg.visits[max(leg.visits)]  # the least ids stay, whatever the order
+        return visit_id in leg.visits
     merged = Visit(*map(_least, astuple(visit), astuple(other)))
     leg.visits[visit_id] = merged
     return merged != visit

@@ -64,7 +64,8 @@ def queue_of(leg: Leg, race: Race) -> str | None:
     """Return the queue that a leg counts for: its own, else its visit's, else what its call's root caller dialed."""
     if leg.queue is not None:
         return leg.queue
-    if race.has_visits and (stay := stay_of(leg, race.legs)) is not None and stay.visit.queue is not None:
+    offered = race.roles[leg.leg_id] in ("agent", "customer")
+    if offered and race.has_visits and (stay := stay_of(leg, race.legs)) is not None and stay.visit.queue is not None:
         return stay.visit.queue
     return caller_queue(race)
 

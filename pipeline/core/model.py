@@ -14,13 +14,14 @@ import msgspec
 from msgspec import Meta
 
 MAX_ID_LENGTH = 256
-LATEST_MS = 253_402_300_799_999  # 9999-12-31: later is a unit error (microseconds sent as milliseconds)
+LATEST_MS = 253_370_764_800_000  # 9999-01-01: later is a unit error (microseconds sent as milliseconds)
 
 Id = Annotated[str, Meta(min_length=1, max_length=MAX_ID_LENGTH)]
 Word = Annotated[str, Meta(min_length=1, max_length=MAX_ID_LENGTH)]
 AtMs = Annotated[int, Meta(ge=0, le=LATEST_MS, description="when the thing happened, ms since 1970 UTC")]
-DurationMs = Annotated[int, Meta(ge=0, description="milliseconds")]
+DurationMs = Annotated[int, Meta(ge=0, le=LATEST_MS, description="milliseconds")]
 
+Seq = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 SipStatus = Annotated[int, Meta(ge=100, le=699)]
 
 Kind = Literal[
@@ -62,9 +63,11 @@ class LegEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, fo
     kind: Annotated[Kind, Meta(description="what happened")]
     at_ms: AtMs
     tenant: Annotated[str, Meta(max_length=MAX_ID_LENGTH, pattern="^[^|]*$", description="from the source's settings")] = ""
-    source: Annotated[str, Meta(description="vendor and switch instance; for diagnosis only")] = ""
-    source_seq: Annotated[int | None, Meta(description="the switch's own counter; never decides")] = None
-    origin: Annotated[str, Meta(description="raw topic and partition, `topic/3`; empty: written to calls.events directly")] = ""
+    source: Annotated[str, Meta(max_length=MAX_ID_LENGTH, description="vendor and switch instance; for diagnosis only")] = ""
+    source_seq: Annotated[Seq | None, Meta(description="the switch's own counter; never decides")] = None
+    origin: Annotated[
+        str, Meta(max_length=MAX_ID_LENGTH, description="raw topic and partition, `topic/3`; empty: written to calls.events directly")
+    ] = ""
     group_id: Annotated[Id | None, Meta(description="a vendor's id of the contact; never a leg_id, never a link")] = None
     parent_leg_id: Annotated[Id | None, Meta(description="the leg that caused this offer")] = None
     link_rank: Annotated[int, Meta(ge=0, le=99, description="of two links of a leg the smaller rank is the better evidence")] = 0
@@ -79,7 +82,7 @@ class LegEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, fo
     joined_ms: Annotated[AtMs | None, Meta(description="queue_joined, queue_left: when this visit began")] = None
     cannot_report: Annotated[tuple[Silence, ...], Meta(description="what this source never tells")] = ()
     cause: Annotated[Word | None, Meta(description="ended: the hangup cause's name in upper case")] = None
-    cause_space: Annotated[str | None, Meta(description="ended: who numbered the cause: freeswitch, q850, sip, ...")] = None
+    cause_space: Annotated[Word | None, Meta(description="ended: who numbered the cause: freeswitch, q850, sip, ...")] = None
     authority: Annotated[int, Meta(ge=0, le=9, description="ended: 0 full record, 1 hangup notice, 2 housekeeping")] = 0
     ended_by: Annotated[
         EndedBy | None,

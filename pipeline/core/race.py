@@ -112,7 +112,7 @@ def _roots(legs: Mapping[str, Leg], through: Mapping[str, str]) -> tuple[frozens
         if parent is not None and parent.parent is None:
             continue
         top, ring = _top(leg_id, legs, through)
-        if ring:
+        if ring and top in legs:
             roots.add(top)
         elif top not in legs:
             unseen.add(leg_id)
@@ -283,14 +283,18 @@ def stays(legs: Iterable[Leg]) -> list[Stay]:
 
 
 def stay_of(leg: Leg, legs: Mapping[str, Leg]) -> Stay | None:
-    """Return the visit of another leg during which this leg was offered, or None."""
-    return stay_at(_offered_ms(leg), (other for other in legs.values() if other is not leg))
+    """Return the latest visit that had begun and not ended when this leg was offered, or None."""
+    at_ms = _offered_ms(leg)
+    return next((stay for stay in reversed(stays(legs.values())) if stay.joined_ms <= at_ms and _lasts(stay, at_ms + 1)), None)
 
 
 def stay_at(at_ms: int, legs: Iterable[Leg]) -> Stay | None:
-    """Return the latest visit that had begun and not ended at a moment, or None."""
-    running = [stay for stay in stays(legs) if stay.joined_ms <= at_ms and (stay.visit.left_ms is None or stay.visit.left_ms >= at_ms)]
-    return running[-1] if running else None
+    """Return the latest visit that something at this moment happened in, its first and last moment included, or None."""
+    return next((stay for stay in reversed(stays(legs)) if stay.joined_ms <= at_ms and _lasts(stay, at_ms)), None)
+
+
+def _lasts(stay: Stay, until_ms: int) -> bool:
+    return stay.visit.left_ms is None or stay.visit.left_ms >= until_ms
 
 
 def offers(race: Race) -> list[Leg]:

@@ -6,48 +6,57 @@ out to be linked passes them on, hop by hop. Facts may arrive twice or by severa
 
 from __future__ import annotations
 
-import msgspec
+from typing import Annotated
 
-from pipeline.core.leg import Leg
-from pipeline.core.model import LegEvent
+import msgspec
+from msgspec import Meta
+
+from pipeline.core.leg import Leg, Rank
+from pipeline.core.model import LATEST_MS, MAX_ID_LENGTH, AtMs, Id, LegEvent
 
 GROUP_RANK = 1_000
 """A group stands above its roots like a parent, behind every real link."""
 MAX_HOPS = 8
 """After so many keys facts stay where they are, and their verdicts need review."""
+MOST_VIA = 4 * MAX_HOPS
+"""Keys that facts go through, repetitions counted: a ring is found on the second round, and nothing goes round for ever."""
 EVERY_ORIGIN = "*"
 DIRECT = ""
 """The origin of events that a producer wrote to calls.events itself."""
 
 
+Tenant = Annotated[str, Meta(max_length=MAX_ID_LENGTH)]
+Revision = Annotated[int, Meta(ge=0, le=2**53)]
+
+
 class Linked(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="linked", tag_field="control", gc=False):
     """Tells the key `to` that a leg hangs under another leg or group. `ring`: its own link leads round in a ring of which it is the root."""
 
-    tenant: str
-    to: str
-    leg_id: str
-    parent: str
-    rank: int
-    at_ms: int
-    hops: int = 0
+    tenant: Tenant
+    to: Id
+    leg_id: Id
+    parent: Id
+    rank: Rank
+    at_ms: AtMs
+    hops: Annotated[int, Meta(ge=0, le=MAX_HOPS)] = 0
     ring: bool = False
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="facts", tag_field="control", gc=False):
     """Hands one leg's folded facts to the key `to`. `via`: the keys they went through; `revision`: the last of its row."""
 
-    tenant: str
-    to: str
+    tenant: Tenant
+    to: Id
     leg: Leg
-    via: tuple[str, ...]
-    revision: int = 0
+    via: Annotated[tuple[Id, ...], Meta(min_length=1, max_length=MOST_VIA + 1)]
+    revision: Revision = 0
 
 
 class Watermark(msgspec.Struct, frozen=True, kw_only=True, tag="watermark", tag_field="control", gc=False):
     """No earlier event is expected from this origin (a raw topic's partition). -1: do not wait for it, it has told no time yet."""
 
-    origin: str
-    at_ms: int
+    origin: Annotated[str, Meta(max_length=MAX_ID_LENGTH)]
+    at_ms: Annotated[int, Meta(ge=-1, le=LATEST_MS)]
 
 
 class Review(msgspec.Struct, frozen=True, gc=False, tag="review", tag_field="control"):

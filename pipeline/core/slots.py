@@ -61,4 +61,4 @@ def drop_slot(state: Assembly, text: str, policy: Policy) -> None:
         heapq.heappush(state.agenda, (state.now_ms + policy.tally_retention_ms + 1, DUE_SLOT, text))
     elif slot is not None:
         del state.slots[key]
-        state.touched_slots[key] = slot
+        state.dropped_slots[key] = None

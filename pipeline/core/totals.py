@@ -6,30 +6,35 @@ A window's row is the sum of one slot per input partition, so a repeated partial
 from __future__ import annotations
 
 import heapq
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
-from pipeline.core.model import LateRow, Policy, TallyRow, WindowState
+from pipeline.core.model import LATEST_MS, AtMs, LateRow, Policy, TallyRow, WindowState, Word
+from pipeline.core.routing import Tenant
 from pipeline.core.tally import COLUMNS, Slot, SlotKey, final_ms, gone_ms, is_pending
+
+PartitionNumber = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 
 
 class Partial(msgspec.Struct, frozen=True, kw_only=True, tag="partial", tag_field="control", gc=False):
     """The absolute counts of one window of one queue in one partition of calls.events. `counts` follows tally.COLUMNS."""
 
-    tenant: str
-    queue: str
-    size_ms: int
-    start_ms: int
-    partition: int
-    revision: int
-    counts: list[int]
+    tenant: Tenant
+    queue: Word
+    size_ms: Annotated[int, Meta(ge=1, le=LATEST_MS)]
+    start_ms: AtMs
+    partition: PartitionNumber
+    revision: Annotated[int, Meta(ge=0, le=2**53)]
+    counts: Annotated[list[Annotated[int, Meta(ge=-(2**62), le=2**62)]], Meta(min_length=len(COLUMNS), max_length=len(COLUMNS))]
 
 
 class Reached(msgspec.Struct, frozen=True, kw_only=True, tag="reached", tag_field="control", gc=False):
     """The stream time of one partition of calls.events."""
 
-    partition: int
-    at_ms: int
+    partition: PartitionNumber
+    at_ms: Annotated[int, Meta(ge=-1, le=LATEST_MS)]
 
 
 class Total(msgspec.Struct, array_like=True, gc=False):

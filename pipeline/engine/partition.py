@@ -213,4 +213,5 @@ class Partition:
             self._ledger.settle(position, await self._writer.write(content, position))
             self._transaction_s = clock.elapsed_s() - begin_s
             self._around.observer.transaction(self._stage.name, *self._where, records, self._transaction_s)
-        self._next_tick_s = clock.elapsed_s() + self._around.settings.tick_s
+        if batch:  # records that told nothing must not keep time standing
+            self._next_tick_s = clock.elapsed_s() + self._around.settings.tick_s

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec.structs import replace
 
-from pipeline.core.model import LegEvent
+from pipeline.core.model import MAX_ID_LENGTH, LegEvent
 from pipeline.errors import BadRecord
 from pipeline.vendors.freeswitch.fields import Variables, note
 from pipeline.vendors.freeswitch.values import Value, identity, moment_ms, text
@@ -83,7 +83,7 @@ class EslEvent(_PrefixedVariables, kw_only=True, gc=False):
     def source(self) -> str:
         """Return the switch that sent the event."""
         switch = text(self.switchname) or text(self.hostname)
-        return f"freeswitch:{switch}" if switch else "freeswitch"
+        return f"freeswitch:{switch}"[:MAX_ID_LENGTH] if switch else "freeswitch"
 
 
 def noted_of(event: EslEvent) -> LegEvent:

@@ -11,7 +11,7 @@ from urllib.parse import unquote
 import msgspec
 from msgspec.structs import astuple, replace
 
-from pipeline.core.model import LegEvent, Silence
+from pipeline.core.model import MAX_ID_LENGTH, LegEvent, Silence
 from pipeline.errors import BadRecord
 from pipeline.vendors.freeswitch.fields import Variables, ended, note
 from pipeline.vendors.freeswitch.values import Value, decode, identity, least, moment_ms, seconds_ms, text
@@ -159,7 +159,7 @@ def _each_ms(times: list[Times], name: str) -> list[int]:
 
 def _source(cdr: Cdr) -> str:
     switch = text(cdr.switchname)
-    return f"freeswitch:{switch}" if switch else "freeswitch"
+    return f"freeswitch:{switch}"[:MAX_ID_LENGTH] if switch else "freeswitch"
 
 
 def _is_plain(facts: CdrVariables) -> bool:
