@@ -81,8 +81,9 @@ def advice(error: Exception) -> str | None:
         return str(error)
     if _is_broker_away(error):
         return f"no Kafka answers ({error}): start one with `callverdict kafka start`, or name yours with --bootstrap"
-    if isinstance(error, OSError) and error.filename is not None and error.errno is not None:
-        return f"{os.fspath(error.filename)}: {os.strerror(error.errno)}: give a file that can be used here"
+    if isinstance(error, OSError) and error.errno is not None and not isinstance(error, ConnectionError):
+        what = "the output" if error.filename is None else os.fspath(error.filename)
+        return f"{what}: {os.strerror(error.errno)}: give a file that can be used here"
     return None
 
 

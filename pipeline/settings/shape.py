@@ -90,6 +90,15 @@ class PolicyTable(Table):
     tally_retention_s: Annotated[Seconds, Field(description="a final window can be corrected this long")] = 2 * 86_400
     max_legs: Annotated[Count, Field(description="legs of one call; what is above goes to calls.late")] = 1_000
 
+    @model_validator(mode="after")
+    def _memory_outlasts_calls(self) -> Self:
+        if self.closed_memory_s < self.ttl_s:
+            raise advice(
+                f"closed_memory_s is {self.closed_memory_s}, less than ttl_s ({self.ttl_s}): give at least as much, or a leg of a long call"
+                " is forgotten while it talks and judged a second time"
+            )
+        return self
+
 
 class EngineTable(Table):
     """How the worker reads and writes."""
