@@ -26,6 +26,8 @@ ADVICE = {
 }
 MISSING = {"vendor": f"add vendor, one of {', '.join(VENDOR_NAMES)}"}
 LONGEST_QUOTE = 80
+SECRET = ("_key", "_password")
+"""Ends of the names of settings that are never quoted."""
 
 
 Origin = Literal["default", "file", "environment", "command line"]
@@ -78,7 +80,7 @@ def dotted(path: Path, *, inside: bool = False) -> str:
 def quoted(detail: ErrorDetails, place: Place) -> str:
     """What stands there, unless it is missing, secret, a table or long."""
     value, path = detail["input"], detail["loc"]
-    if str(path[-1]).endswith("_key") or isinstance(value, Mapping | BaseModel) or detail["type"] in {"missing", "extra_forbidden"}:
+    if str(path[-1]).endswith(SECRET) or isinstance(value, Mapping | BaseModel) or detail["type"] in {"missing", "extra_forbidden"}:
         return ""
     if place.raw is not None and len(leaf_path(path)) == len(path):
         return f"={cut(place.raw)}"

@@ -1,6 +1,6 @@
 """What can be set: the tables of callverdict.toml, their types, defaults, descriptions and advice.
 
-A key of the tables policy, engine, topics and privacy, or of the top, has one environment variable: CALLVERDICT_ and its name
+A key of the tables policy, engine, topics, privacy and security, or of the top, has one environment variable: CALLVERDICT_ and its name
 in upper case; so no two tables may share a key. `sources` and `queues` are read from the environment as JSON.
 """
 
@@ -11,18 +11,17 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, Strict, ValidationInfo, field_validator, model_validator
+from pydantic import AfterValidator, Field, SecretStr, Strict, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from pipeline.settings.values import YEAR_S, Count, Day, Hours, Milliseconds, Part, Seconds, Switch, Zone, advice, give
+from pipeline.settings.security import SecurityTable
+from pipeline.settings.values import YEAR_S, Count, Day, Hours, Milliseconds, Part, Seconds, Switch, Table, Zone, advice, give
 
 Vendor = Literal["freeswitch-esl", "freeswitch-json-cdr", "canonical"]
 VENDOR_NAMES: tuple[Vendor, ...] = ("freeswitch-esl", "freeswitch-json-cdr", "canonical")
+NUMBER = "{number}"
+"""In `instance_id`: stands for the number of a worker process on its machine, from 1."""
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-
-
-class Table(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Source(Table):
@@ -128,8 +127,23 @@ class EngineTable(Table):
     processes: Annotated[
         int, Strict(), Field(ge=1, le=64, description="worker processes on this machine"), give("give a whole number from 1 to 64")
     ] = 1
+    instance_id: Annotated[
+        str,
+        Strict(),
+        Field(
+            pattern=r"^([A-Za-z0-9._-]|\{number\}){0,200}$",
+            description="makes a worker a static member of the group: its restart moves nothing",
+        ),
+        give("give letters, digits, dots, hyphens and {number}, which is replaced by the worker's number"),
+    ] = ""
     web_host: Annotated[str, Strict(), Field(min_length=1, description="address of /livez, /readyz, /status, /metrics")] = "127.0.0.1"
     web_port: Annotated[int, Strict(), Field(ge=1, le=65_535, description="port of the same"), give("give a port from 1 to 65535")] = 6_066
+
+    @model_validator(mode="after")
+    def _members_differ(self) -> Self:
+        if self.instance_id and self.processes > 1 and NUMBER not in self.instance_id:
+            raise advice(f"instance_id is {self.instance_id} for each of {self.processes} processes: put {NUMBER} into it")
+        return self
 
 
 class TopicsTable(Table):
@@ -194,6 +208,7 @@ class Settings(BaseSettings):
     engine: EngineTable = EngineTable()
     policy: PolicyTable = PolicyTable()
     privacy: PrivacyTable = PrivacyTable()
+    security: SecurityTable = SecurityTable()
     sources: Annotated[tuple[Source, ...], Field(min_length=1, description="what is read: JSON in the environment")] = SOURCES
     queues: Annotated[Mapping[Part, Queue], Field(description="numbers and working hours by queue: JSON in the environment")] = {}
 

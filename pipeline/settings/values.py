@@ -6,12 +6,18 @@ from datetime import date
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, Field, Strict, ValidationError, WrapValidator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, ValidationError, WrapValidator
 from pydantic_core import PydanticCustomError
 
 from pipeline.settings.hours import span
 
 YEAR_S = 366 * 86_400
+
+
+class Table(BaseModel):
+    """A table of settings: what it does not know is a mistake."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 def advice(text: str) -> PydanticCustomError:
