@@ -14,7 +14,7 @@ from pipeline.app.topics import Names
 from pipeline.core import assemble, assembly
 from pipeline.core.assembly import Assembly, Drained, Output, Retired
 from pipeline.core.model import CallRow, LegEvent, LegRow, Policy
-from pipeline.core.routing import DIRECT, Facts, Item, Linked, Review, Watermark, home_of, state_key
+from pipeline.core.routing import DIRECT, CoreSeen, Facts, Item, Linked, Review, Watermark, home_of, state_key
 from pipeline.core.totals import Partial, Reached
 from pipeline.engine.ending import Halt
 from pipeline.engine.records import ConsumerRecord, Record
@@ -61,6 +61,9 @@ class AssembleStep:
         elif key == codec.CLOCK_KEY:
             if value is not None:
                 self._state.now_ms, self._state.origins = codec.clock_of_record(value)
+        elif key == codec.CORES_KEY:
+            if value is not None:
+                self._state.cores = codec.cores_of_record(value)
         elif key[:1] == codec.HOME:
             assembly.restore_home(self._state, *codec.home_of_record(key, value))
         else:
@@ -153,6 +156,10 @@ class AssembleStep:
             partition = partition_of(key, self._counts[self._names.events])
             outputs[self._names.events, partition].append((key, codec.encode(output), ()))
             self._facts_sent.add(partition)
+        elif isinstance(output, CoreSeen):
+            value = codec.encode(output)
+            for partition in set(range(self._counts[self._names.events])) - {self._partition}:
+                outputs[self._names.events, partition].append((codec.CONTROL_KEY, value, ()))
         elif isinstance(output, Retired):
             topic = self._names.results if output.leg_id is None else self._names.legs
             parts = (output.tenant, output.call_id) if output.leg_id is None else (output.tenant, output.call_id, output.leg_id)
@@ -181,6 +188,8 @@ class AssembleStep:
         self._broadcast(drained, outputs)
         if drained.clock_moved:
             changes.append(codec.clock_record((self._state.now_ms, self._state.origins)))
+        if drained.cores_moved:
+            changes.append(codec.cores_record(self._state.cores))
         return changes
 
     def _broadcast(self, drained: Drained, outputs: Outputs) -> None:

@@ -90,9 +90,11 @@ _slot_key = msgspec.json.Decoder(SlotKey)
 _call, _closed = msgspec.msgpack.Decoder(Call), msgspec.msgpack.Decoder(Closed)
 _slot, _total = msgspec.msgpack.Decoder(Slot), msgspec.msgpack.Decoder(Total)
 _clock: msgspec.msgpack.Decoder[tuple[int, dict[str, int]]] = msgspec.msgpack.Decoder(tuple[int, dict[str, int]])
+_cores: msgspec.msgpack.Decoder[dict[str, dict[str, dict[str, int]]]] = msgspec.msgpack.Decoder(dict[str, dict[str, dict[str, int]]])
 _reached: msgspec.msgpack.Decoder[dict[str, int]] = msgspec.msgpack.Decoder(dict[str, int])
 CLOCK_KEY = _CLOCK
 SIZES_KEY = b"p"
+CORES_KEY = b"r"
 
 
 class UnknownStateError(Exception):
@@ -117,6 +119,16 @@ def slot_record(key: SlotKey, slot: Slot | Total | None) -> tuple[bytes, bytes |
 def clock_record(state: tuple[int, dict[str, int]] | dict[str, int]) -> tuple[bytes, bytes]:
     """Return the changelog record of a partition's stream time."""
     return _CLOCK, _image(_CLOCK + _pack(state))
+
+
+def cores_record(cores: dict[str, dict[str, dict[str, int]]]) -> tuple[bytes, bytes]:
+    """Return the changelog record of the switches' runs."""
+    return CORES_KEY, _image(CORES_KEY + _pack(cores))
+
+
+def cores_of_record(value: bytes) -> dict[str, dict[str, dict[str, int]]]:
+    """Return what `cores_record` was given."""
+    return _cores.decode(_opened(CORES_KEY, value)[1])
 
 
 def sizes_record(sizes_ms: tuple[int, ...]) -> tuple[bytes, bytes]:

@@ -17,9 +17,13 @@ from pipeline.core.call import Call, Closed, add_facts, add_link, leg_of, mirror
 from pipeline.core.leg import Leg, fold
 from pipeline.core.model import LateReason, LateRow, LegEvent, Policy
 from pipeline.core.publication import publish, withdraw
-from pipeline.core.race import Race, deadline_ms, read
-from pipeline.core.routing import DIRECT, EVERY_ORIGIN, Facts, Item, Linked, Review, Watermark, home_of, state_key
+from pipeline.core.race import Cores, Race, deadline_ms, read, starts_after
+from pipeline.core.routing import DIRECT, EVERY_ORIGIN, CoreSeen, Facts, Item, Linked, Review, Watermark, home_of, state_key
 from pipeline.core.slots import drop_slot
+
+MOST_CORES = 16
+"""How many runs of one switch are remembered: the latest."""
+NO_CORES: Cores = {}
 
 
 def step(state: Assembly, item: Item, policy: Policy) -> list[Output]:
@@ -32,6 +36,8 @@ def step(state: Assembly, item: Item, policy: Policy) -> list[Output]:
         _advance(state, item, policy, out)
     elif isinstance(item, Review):
         _review_dirty(state, policy, out)
+    elif isinstance(item, CoreSeen):
+        _see_core(state, item)
     else:
         _take_control(state, item, policy, out)
     return out
@@ -41,6 +47,10 @@ def step(state: Assembly, item: Item, policy: Policy) -> list[Output]:
 
 
 def _take_event(state: Assembly, event: LegEvent, policy: Policy, out: list[Output]) -> None:
+    if event.core_id is not None and event.source:
+        seen = CoreSeen(tenant=event.tenant, source=event.source, core_id=event.core_id, at_ms=event.at_ms)
+        if _see_core(state, seen):
+            out.append(seen)
     home = home_of(event)
     key = state_key(event.tenant, home)
     call = state.calls.get(key)
@@ -96,6 +106,25 @@ def _take_control(state: Assembly, item: Facts | Linked, policy: Policy, out: li
         add_facts(call, item)
         _place(call, out, item.leg.leg_id, item.via)
     _mark_dirty(state, key, call)
+
+
+def _see_core(state: Assembly, seen: CoreSeen) -> bool:
+    """Take note of a switch's run, and look again at the calls whose open legs it ends. Return whether it was news."""
+    cores = state.cores.setdefault(seen.tenant, {}).setdefault(seen.source, {})
+    known_ms = cores.get(seen.core_id)
+    if known_ms is not None and known_ms <= seen.at_ms:
+        return False
+    cores[seen.core_id] = seen.at_ms
+    if len(cores) > MOST_CORES:
+        del cores[min(cores, key=lambda core_id: (cores[core_id], core_id))]
+    state.cores_moved = True
+    if len(cores) > 1:
+        for key, call in state.calls.items():
+            if call.tenant == seen.tenant and any(
+                leg.end is None and starts_after(leg, {seen.source: cores}) for leg in call.legs.values()
+            ):
+                _mark_dirty(state, key, call)
+    return True
 
 
 def _is_over_limit(state: Assembly, call: Call, leg_id: str, policy: Policy, out: list[Output], kind: str, at_ms: int) -> bool:
@@ -173,7 +202,7 @@ def _work_off(state: Assembly, until_ms: int, policy: Policy, out: list[Output])
 def _look_at(state: Assembly, key: str, call: Call, policy: Policy, out: list[Output]) -> None:
     state.touched[key] = None
     if not call.is_signpost:
-        race = read(call.key, call.legs, policy, call.through)
+        race = read(call.key, call.legs, policy, call.through, state.cores.get(call.tenant, NO_CORES))
         if state.now_ms < race.complete_ms + policy.retention_ms:
             publish(state, call, race, policy, out, facts_changed=False)
             _schedule(state, key, call, race, policy)
@@ -231,6 +260,6 @@ def _review_dirty(state: Assembly, policy: Policy, out: list[Output]) -> None:
 
 def _review(state: Assembly, key: str, call: Call, policy: Policy, out: list[Output]) -> None:
     call.is_dirty = False
-    race = read(call.key, call.legs, policy, call.through)
+    race = read(call.key, call.legs, policy, call.through, state.cores.get(call.tenant, NO_CORES))
     publish(state, call, race, policy, out, facts_changed=True)
     _schedule(state, key, call, None if call.is_signpost else race, policy)

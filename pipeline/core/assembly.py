@@ -8,7 +8,7 @@ import msgspec
 
 from pipeline.core.call import Call, Closed
 from pipeline.core.model import CallRow, LateRow, LegRow, Policy
-from pipeline.core.routing import Facts, Linked
+from pipeline.core.routing import CoreSeen, Facts, Linked
 from pipeline.core.tally import Slot, SlotKey, gone_ms
 
 NEVER_MS = -1
@@ -24,7 +24,7 @@ class Retired(msgspec.Struct, frozen=True, gc=False):
     leg_id: str | None
 
 
-Output = LegRow | CallRow | LateRow | Facts | Linked | Retired
+Output = LegRow | CallRow | LateRow | Facts | Linked | CoreSeen | Retired
 
 
 class Assembly(msgspec.Struct):
@@ -32,6 +32,7 @@ class Assembly(msgspec.Struct):
 
     now_ms: int = NEVER_MS  # stream time: the least watermark of all origins, never back
     origins: dict[str, int] = {}
+    cores: dict[str, dict[str, dict[str, int]]] = {}  # tenant -> source -> core_id -> when that run of the switch was first seen
     calls: dict[str, Call] = {}
     closed: dict[str, Closed] = {}
     slots: dict[SlotKey, Slot] = {}
@@ -41,6 +42,7 @@ class Assembly(msgspec.Struct):
     touched_slots: dict[SlotKey, Slot] = {}  # with the last value, also of those that are gone
     dropped_slots: dict[SlotKey, None] = {}
     clock_moved: bool = False
+    cores_moved: bool = False
 
 
 class Drained(msgspec.Struct):
@@ -50,14 +52,16 @@ class Drained(msgspec.Struct):
     slots: dict[SlotKey, Slot | None]
     partials: dict[SlotKey, Slot]
     clock_moved: bool
+    cores_moved: bool
 
 
 def drain(state: Assembly) -> Drained:
     """Return what changed since the last call and forget that it did."""
     homes = {key: state.calls.get(key) or state.closed.get(key) for key in state.touched}
     slots = {key: state.slots.get(key) for key in (*state.touched_slots, *state.dropped_slots)}
-    drained = Drained(homes, slots, state.touched_slots, state.clock_moved)
-    state.touched, state.touched_slots, state.dropped_slots, state.clock_moved = {}, {}, {}, False
+    drained = Drained(homes, slots, state.touched_slots, state.clock_moved, state.cores_moved)
+    state.touched, state.touched_slots, state.dropped_slots = {}, {}, {}
+    state.clock_moved = state.cores_moved = False
     return drained
 
 

@@ -86,6 +86,7 @@ class Leg(msgspec.Struct, array_like=True, gc=False):
     end: End | None = None
     ring_limit_ms: DurationMs | None = None
     last_ms: AtMs = 0
+    tells_core: bool = False  # its switch tells its runs (core_id)
     bridges: dict[str, Times] = {}
     unbridges: dict[str, Times] = {}
     holds: list[AtMs] = []
@@ -173,6 +174,8 @@ def _fold_hints(leg: Leg, event: LegEvent) -> bool:
             if known is None or told < known:
                 setattr(leg, name, told)
                 changed = True
+    if event.core_id is not None and not leg.tells_core:
+        leg.tells_core = changed = True
     if event.role is not None and _ROLE_INDEX[event.role] < leg.role:
         leg.role, changed = _ROLE_INDEX[event.role], True
     if event.context is not None and _CONTEXT_INDEX[event.context] < leg.context:
@@ -198,7 +201,7 @@ def merge(leg: Leg, other: Leg) -> None:
     if other.parent is not None:
         merge_link(leg, other.rank, other.parent)
     leg.role, leg.context = min(leg.role, other.role), min(leg.context, other.context)
-    leg.is_real = leg.is_real or other.is_real
+    leg.is_real, leg.tells_core = leg.is_real or other.is_real, leg.tells_core or other.tells_core
     for name in _LEAST:
         setattr(leg, name, _least(getattr(leg, name), getattr(other, name)))
     if other.end is not None and (leg.end is None or other.end.order() < leg.end.order()):

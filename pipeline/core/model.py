@@ -64,6 +64,12 @@ class LegEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, fo
     at_ms: AtMs
     tenant: Annotated[str, Meta(max_length=MAX_ID_LENGTH, pattern="^[^|]*$", description="from the source's settings")] = ""
     source: Annotated[str, Meta(max_length=MAX_ID_LENGTH, description="vendor and switch instance; for diagnosis only")] = ""
+    core_id: Annotated[
+        Id | None,
+        Meta(
+            description="the switch's id of its own run, another one after each restart; needs `source`. A new run ends the old one's legs"
+        ),
+    ] = None
     source_seq: Annotated[Seq | None, Meta(description="the switch's own counter; never decides")] = None
     origin: Annotated[
         str, Meta(max_length=MAX_ID_LENGTH, description="raw topic and partition, `topic/3`; empty: written to calls.events directly")

@@ -14,6 +14,9 @@ from pipeline.core.causes import INHERITED, LOSE_RACE_CLASS
 from pipeline.core.leg import Leg, Visit
 from pipeline.core.model import CONTEXTS, Context, Policy, Role
 
+Cores = Mapping[str, Mapping[str, int]]
+"""source -> core_id -> when that run of the switch was first seen, ms"""
+
 
 class Stay(NamedTuple):
     """A visit of a queue, with its id and the leg that made it. `joined_ms`: when it began, else when that leg was offered."""
@@ -40,6 +43,7 @@ class Race(msgspec.Struct, frozen=True, gc=False):
     call_id: str
     legs: Mapping[str, Leg]
     policy: Policy
+    cores: Cores
     roots: frozenset[str]
     unseen: frozenset[str]  # legs whose root is not known
     context: Context
@@ -60,8 +64,8 @@ class Race(msgspec.Struct, frozen=True, gc=False):
         return self.wins[0] if self.wins else None
 
 
-def read(call_id: str, legs: Mapping[str, Leg], policy: Policy, through: Mapping[str, str]) -> Race:
-    """Read a call. `through` tells of keys without a leg here which key stands above them."""
+def read(call_id: str, legs: Mapping[str, Leg], policy: Policy, through: Mapping[str, str], cores: Cores) -> Race:
+    """Read a call. `through` tells of keys without a leg here which key stands above them; `cores` are those of the call's tenant."""
     roots, unseen = _roots(legs, through)
     callers = frozenset(leg_id for leg_id, leg in legs.items() if leg.is_real and _is_caller(leg, is_root=leg_id in roots))
     context = _context(legs, roots, callers)
@@ -77,11 +81,12 @@ def read(call_id: str, legs: Mapping[str, Leg], policy: Policy, through: Mapping
     size = sum(1 for leg in legs.values() if leg.is_real)
     has_visits = any(leg.visits for leg in legs.values())
     bridged = {leg_id: min(peers[leg_id].values()) for leg_id in peers}
-    complete_ms = _complete_ms(legs, roles, policy, root_is_unseen=bool(unseen))
+    complete_ms = _complete_ms(legs, roles, policy, cores, root_is_unseen=bool(unseen))
     return Race(
         call_id,
         legs,
         policy,
+        cores,
         roots,
         unseen,
         context,
@@ -303,20 +308,29 @@ def offers(race: Race) -> list[Leg]:
 
 
 def deadline_ms(leg: Leg, race: Race) -> int:
-    """Return when a leg without an end counts as ended: its time to live after its last event."""
-    return _deadline_ms(leg, race.roles[leg.leg_id], race.policy)
+    """Return when a leg without an end counts as ended: its time to live after its last event, or when its switch started anew."""
+    return _deadline_ms(leg, race.roles[leg.leg_id], race.policy, race.cores)
 
 
-def _deadline_ms(leg: Leg, role: Role, policy: Policy) -> int:
+def _deadline_ms(leg: Leg, role: Role, policy: Policy, cores: Cores) -> int:
     waiting = leg.answered_ms is None and role != "caller"
-    return leg.last_ms + (policy.offered_ttl_ms if waiting else policy.ttl_ms)
+    expires_ms = leg.last_ms + (policy.offered_ttl_ms if waiting else policy.ttl_ms)
+    starts = starts_after(leg, cores)
+    return min(expires_ms, *starts) if starts else expires_ms
 
 
-def _complete_ms(legs: Mapping[str, Leg], roles: Mapping[str, Role], policy: Policy, *, root_is_unseen: bool) -> int:
+def starts_after(leg: Leg, cores: Cores) -> list[int]:
+    """Return when runs of the leg's switch were first seen after its last event; its own run never was: that has told its events."""
+    if not leg.tells_core or leg.source is None:
+        return []
+    return [first_ms for first_ms in cores.get(leg.source, {}).values() if first_ms > leg.last_ms]
+
+
+def _complete_ms(legs: Mapping[str, Leg], roles: Mapping[str, Role], policy: Policy, cores: Cores, *, root_is_unseen: bool) -> int:
     last_ms = -1
     for leg_id, leg in legs.items():
         if roles[leg_id] != "pseudo":
-            ended_ms = leg.end.at_ms if leg.end is not None else _deadline_ms(leg, roles[leg_id], policy)
+            ended_ms = leg.end.at_ms if leg.end is not None else _deadline_ms(leg, roles[leg_id], policy, cores)
             last_ms = max(last_ms, ended_ms)
     if last_ms < 0:
         return max((leg.last_ms for leg in legs.values()), default=0) + policy.ttl_ms + policy.settle_ms

@@ -52,6 +52,15 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="
     revision: Revision = 0
 
 
+class CoreSeen(msgspec.Struct, frozen=True, kw_only=True, tag="core", tag_field="control", gc=False):
+    """Tells a partition since when a run of a switch is known: legs of its earlier runs that were silent since then have ended."""
+
+    tenant: Tenant
+    source: Id
+    core_id: Id
+    at_ms: AtMs
+
+
 class Watermark(msgspec.Struct, frozen=True, kw_only=True, tag="watermark", tag_field="control", gc=False):
     """No earlier event is expected from this origin (a raw topic's partition). -1: do not wait for it, it has told no time yet."""
 
@@ -63,7 +72,7 @@ class Review(msgspec.Struct, frozen=True, gc=False, tag="review", tag_field="con
     """Follows the facts that one chunk passed on to a partition: judge what they changed."""
 
 
-Control = Linked | Facts | Watermark | Review
+Control = Linked | Facts | CoreSeen | Watermark | Review
 Item = LegEvent | Control
 
 

@@ -12,7 +12,7 @@ from pipeline.core.call import Call
 from pipeline.core.classify import CallVerdict, Rule
 from pipeline.core.leg import Leg
 from pipeline.core.model import CallRow, LegEvent, LegRow, Policy, Result, Verdict
-from pipeline.core.race import Moment, Race, read, rivals
+from pipeline.core.race import Cores, Moment, Race, read, rivals
 from pipeline.core.rows import call_row, leg_row
 from pipeline.errors import CallverdictError
 from pipeline.workbench.offline import Offline
@@ -73,7 +73,7 @@ def told(events: Iterable[LegEvent], policy: Policy, *, call_id: str | None = No
     found = next((call for call in calls if call.key == call_id or (leg_id is not None and leg_id in call.legs)), None)
     if found is None:
         raise UnknownCall(_unknown(calls, call_id=call_id, leg_id=leg_id))
-    return _told(found, policy, now_ms=last_ms + policy.settle_ms + policy.grace_ms)
+    return _told(found, policy, flow.parts[0].cores.get(found.tenant, {}), now_ms=last_ms + policy.settle_ms + policy.grace_ms)
 
 
 def _unknown(calls: Sequence[Call], *, call_id: str | None, leg_id: str | None) -> str:
@@ -99,8 +99,8 @@ def near(wanted: str, known: Iterable[str], most: int = 3) -> list[str]:
     return get_close_matches(wanted, ids, n=most, cutoff=0.6)
 
 
-def _told(call: Call, policy: Policy, *, now_ms: int) -> ToldCall:
-    race = read(call.key, call.legs, policy, call.through)
+def _told(call: Call, policy: Policy, cores: Cores, *, now_ms: int) -> ToldCall:
+    race = read(call.key, call.legs, policy, call.through, cores)
     is_complete = now_ms >= race.complete_ms
     verdicts = {
         leg_id: verdict

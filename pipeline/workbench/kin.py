@@ -45,8 +45,8 @@ class Kin:
 
 
 async def kin_events(log: TopicLog, wanted: str, *, on_read: Callable[[int], None] = lambda _: None) -> list[LegEvent]:
-    """Return the events of calls.events that hang together with a leg, a call or a group. Reads the log twice; `on_read` hears 1 for
-    each record. Raises UnknownCall.
+    """Return the events of calls.events that hang together with a leg, a call or a group, and the first of each run of a switch, which may
+    have ended a leg. Reads the log twice; `on_read` hears 1 for each record. Raises UnknownCall.
     """
     kin = Kin()
     async for record in log.records():
@@ -58,10 +58,16 @@ async def kin_events(log: TopicLog, wanted: str, *, on_read: Callable[[int], Non
         advice = f"the nearest ids there are {', '.join(close)}" if close else "no id there is like it"
         raise UnknownCall(f"{log.topic} knows no call or leg {wanted}: {advice}")
     found = []
+    runs: dict[tuple[str, str, str | None], LegEvent] = {}
     async for record in log.records():
-        found += [event for event in events(log, record) if kin.are(event.leg_id, wanted)]
+        for event in events(log, record):
+            if kin.are(event.leg_id, wanted):
+                found.append(event)
+            elif event.core_id is not None:
+                run = (event.tenant, event.source, event.core_id)
+                runs[run] = min(event, runs.get(run, event), key=lambda told: told.at_ms)
         on_read(1)
-    return found
+    return [*found, *runs.values()]
 
 
 def events(log: TopicLog, record: Logged) -> list[LegEvent]:

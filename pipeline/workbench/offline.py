@@ -14,7 +14,7 @@ import msgspec
 from pipeline.core import assemble, assembly, totals
 from pipeline.core.assembly import Assembly, Retired
 from pipeline.core.model import CallRow, LateRow, LegEvent, LegRow, Policy, TallyRow
-from pipeline.core.routing import EVERY_ORIGIN, Facts, Item, Linked, Review, Watermark, home_of, state_key
+from pipeline.core.routing import EVERY_ORIGIN, CoreSeen, Facts, Item, Linked, Review, Watermark, home_of, state_key
 from pipeline.core.totals import Partial, Reached, Totals
 
 Row = LegRow | CallRow | TallyRow | LateRow
@@ -57,6 +57,8 @@ class Offline:
                     # what goes through a topic is a copy; here too
                     copy = msgspec.msgpack.decode(msgspec.msgpack.encode(output), type=Facts | Linked)
                     told.update(self._put(state_key(output.tenant, output.to), copy))
+                elif isinstance(output, CoreSeen):
+                    self._tell_others(index, output)
                 elif isinstance(output, Retired):
                     self.retired.append(output)
                 else:
@@ -80,6 +82,12 @@ class Offline:
     def put(self, index: int, item: Item) -> None:
         """Append an item to one partition."""
         self.queues[index].append(item)
+
+    def _tell_others(self, index: int, item: Item) -> None:
+        """Append an item to every partition but one."""
+        for place in range(len(self.queues)):
+            if place != index:
+                self.put(place, item)
 
     def _put(self, key: str, item: Item) -> tuple[int, ...]:
         """Append an item to the partition of its key. Return that partition, or nothing where nothing was appended."""

@@ -12,6 +12,7 @@ from typing import Literal
 
 import msgspec
 
+from pipeline.core.assembly import Assembly
 from pipeline.core.call import Call
 from pipeline.core.model import LegEvent, Policy
 from pipeline.core.race import read
@@ -100,12 +101,12 @@ class Replay:
 
     def open_calls(self) -> int:
         """Return how many calls are not complete: a leg of theirs has not ended, or they have not settled."""
-        return sum(self._is_open(call, part.now_ms) for part in self.flow.parts for call in part.calls.values() if not call.is_signpost)
+        return sum(self._is_open(call, part) for part in self.flow.parts for call in part.calls.values() if not call.is_signpost)
 
-    def _is_open(self, call: Call, now_ms: int) -> bool:
-        race = read(call.key, call.legs, self.policy, call.through)
+    def _is_open(self, call: Call, part: Assembly) -> bool:
+        race = read(call.key, call.legs, self.policy, call.through, part.cores.get(call.tenant, {}))
         is_call = any(leg.is_real and race.roles[leg_id] != "pseudo" for leg_id, leg in race.legs.items())
-        return is_call and now_ms < race.complete_ms
+        return is_call and part.now_ms < race.complete_ms
 
 
 def closing_ms(end: End, policy: Policy) -> int:

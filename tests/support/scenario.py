@@ -185,6 +185,8 @@ def _hint(line: str, word: str) -> dict[str, Any]:
         return plain[word]
     if name == "limit":
         return {"ring_limit_ms": _ms(value)}
+    if name == "core":
+        return {"source": "switch", "core_id": value}
     if name not in fields:
         raise ValueError(f"{line!r}: the hint {word!r} is not known")
     return {fields[name]: value}

@@ -306,7 +306,22 @@ def traffic(draw: Draw, max_calls: int = 4) -> list[LegEvent]:
         st.lists(st.tuples(calls(), st.integers(0, 180_000), st.sampled_from(("", "", "acme"))), min_size=1, max_size=max_calls)
     )
     moved = [_moved(event, f"{n}/", by_ms, tenant) for n, (events, by_ms, tenant) in enumerate(contacts) for event in events]
-    return sorted(moved, key=lambda event: event.at_ms)
+    told = sorted(moved, key=lambda event: event.at_ms)
+    return _restarted(draw, told) if draw(st.integers(0, 3)) == 3 else told
+
+
+def _restarted(draw: Draw, events: Sequence[LegEvent]) -> list[LegEvent]:
+    """The switch starts anew at one of the events, or another by its name was there all the time; what was open then may have lost the rest."""
+    restart_ms = draw(st.sampled_from(events)).at_ms
+    before = {event.leg_id for event in events if event.at_ms < restart_ms}
+    lost = before if draw(st.booleans()) else set()
+    return [
+        msgspec.structs.replace(
+            event, source="switch", core_id="new" if event.at_ms >= restart_ms and event.leg_id not in before else "old"
+        )
+        for event in events
+        if event.at_ms < restart_ms or event.leg_id not in lost
+    ]
 
 
 def _moved(event: LegEvent, prefix: str, by_ms: int, tenant: str) -> LegEvent:

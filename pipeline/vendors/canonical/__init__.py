@@ -50,5 +50,7 @@ def _check(event: LegEvent) -> None:
     if not any(all(getattr(event, name) is not None for name in names) for names in choices):
         wanted = ", or ".join(" and ".join(names) for names in choices)
         raise BadRecord("missing_field", f"{event.kind} of leg {event.leg_id} needs {wanted}: send it")
+    if event.core_id is not None and not event.source:
+        raise BadRecord("missing_field", f"core_id of leg {event.leg_id} needs source: name the switch that this run is one of")
     if event.leg_id in (event.parent_leg_id, event.peer_leg_id):
         raise BadRecord("self_link", f"leg {event.leg_id} names itself as its parent or peer: name the other leg, or leave the field out")

@@ -57,7 +57,8 @@ def _about(event: EslEvent, leg_id: str) -> LegEvent:
     if text(event.unique_id) == leg_id:
         noted = noted_of(event)
         return replace(noted, context=min(noted.context or QUEUED, QUEUED, key=CONTEXTS.index))
-    return LegEvent(leg_id=leg_id, kind="noted", at_ms=0, source=event.source(), source_seq=source_seq_of(event), context=QUEUED)
+    source, core_id = event.switch()
+    return LegEvent(leg_id=leg_id, kind="noted", at_ms=0, source=source, core_id=core_id, source_seq=source_seq_of(event), context=QUEUED)
 
 
 def _leg(event: EslEvent, value: Value, header: str) -> str:

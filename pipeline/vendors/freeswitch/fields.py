@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from operator import attrgetter
+from typing import NamedTuple
 
 import msgspec
 from msgspec.structs import replace
@@ -95,7 +96,20 @@ class Variables(msgspec.Struct, kw_only=True, gc=False):
     sip_invite_failure_status: Value = None
 
 
-def note(leg_id: str, facts: Variables, *, direction: Value, channel_name: Value, dialed: Value, source: str) -> LegEvent:
+class Switch(NamedTuple):
+    """The switch that sent a record. `core_id`: its run, None of a switch without a name: nobody knows which one starts anew then."""
+
+    source: str
+    core_id: str | None
+
+
+def switch_of(name: Value, core_uuid: Value) -> Switch:
+    """Return the switch by its name and Core-UUID."""
+    known = text(name)
+    return Switch(f"freeswitch:{known}"[:MAX_ID_LENGTH], identity(core_uuid, "Core-UUID")) if known else Switch("freeswitch", None)
+
+
+def note(leg_id: str, facts: Variables, *, direction: Value, channel_name: Value, dialed: Value, switch: Switch) -> LegEvent:
     """Return all that the variables hint at about a leg, as a `noted` event at 0: the other kinds are made from it by `replace`."""
     way = direction_of(direction)
     pseudo = is_pseudo(facts, channel_name)
@@ -105,7 +119,8 @@ def note(leg_id: str, facts: Variables, *, direction: Value, channel_name: Value
         leg_id=leg_id,
         kind="noted",
         at_ms=0,
-        source=source,
+        source=switch.source,
+        core_id=switch.core_id,
         group_id=identity(facts.x_call_id, "x_call_id"),
         parent_leg_id=parent,
         link_rank=rank,

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec.structs import replace
 
-from pipeline.core.model import MAX_ID_LENGTH, LegEvent
+from pipeline.core.model import LegEvent
 from pipeline.errors import BadRecord
-from pipeline.vendors.freeswitch.fields import Variables, note
+from pipeline.vendors.freeswitch.fields import Switch, Variables, note, switch_of
 from pipeline.vendors.freeswitch.values import Value, identity, moment_ms, text
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ class EslEvent(_PrefixedVariables, kw_only=True, gc=False):
     subclass: Value = msgspec.field(default=None, name="Event-Subclass")
     switchname: Value = msgspec.field(default=None, name="FreeSWITCH-Switchname")
     hostname: Value = msgspec.field(default=None, name="FreeSWITCH-Hostname")
+    core_uuid: Value = msgspec.field(default=None, name="Core-UUID")
     sequence: Value = msgspec.field(default=None, name="Event-Sequence")
     timestamp: Value = msgspec.field(default=None, name="Event-Date-Timestamp")
     unique_id: Value = msgspec.field(default=None, name="Unique-ID")
@@ -80,10 +81,9 @@ class EslEvent(_PrefixedVariables, kw_only=True, gc=False):
         """Return whether the channel has had another caller profile, so that its destination is no longer what was dialed."""
         return self.transfer_history is not None or text(self.profile_index) not in (None, "1")
 
-    def source(self) -> str:
+    def switch(self) -> Switch:
         """Return the switch that sent the event."""
-        switch = text(self.switchname) or text(self.hostname)
-        return f"freeswitch:{switch}"[:MAX_ID_LENGTH] if switch else "freeswitch"
+        return switch_of(text(self.switchname) or self.hostname, self.core_uuid)
 
 
 def noted_of(event: EslEvent) -> LegEvent:
@@ -94,7 +94,7 @@ def noted_of(event: EslEvent) -> LegEvent:
         direction=event.direction,
         channel_name=event.channel_name,
         dialed=None if event.is_transferred() else event.destination,
-        source=event.source(),
+        switch=event.switch(),
     )
     return replace(noted, source_seq=source_seq_of(event))
 

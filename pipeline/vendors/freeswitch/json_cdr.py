@@ -11,9 +11,9 @@ from urllib.parse import unquote
 import msgspec
 from msgspec.structs import astuple, replace
 
-from pipeline.core.model import MAX_ID_LENGTH, LegEvent, Silence
+from pipeline.core.model import LegEvent, Silence
 from pipeline.errors import BadRecord
-from pipeline.vendors.freeswitch.fields import Variables, ended, note
+from pipeline.vendors.freeswitch.fields import Switch, Variables, ended, note, switch_of
 from pipeline.vendors.freeswitch.values import Value, decode, identity, least, moment_ms, seconds_ms, text
 from pipeline.vendors.freeswitch.visits import last_visit
 
@@ -66,6 +66,7 @@ class Cdr(msgspec.Struct, kw_only=True):
     """The document."""
 
     switchname: Value = None
+    core_uuid: Value = msgspec.field(default=None, name="core-uuid")
     variables: CdrVariables | None = None
     callflow: list[Flow] | Flow = []
 
@@ -82,10 +83,10 @@ def parse(value: bytes) -> tuple[LegEvent, ...]:
     if not _is_plain(facts):
         _unquote(facts)
     _split_lists(facts)
-    return _life(facts, cdr.callflow if isinstance(cdr.callflow, list) else [cdr.callflow], _source(cdr))
+    return _life(facts, cdr.callflow if isinstance(cdr.callflow, list) else [cdr.callflow], switch_of(cdr.switchname, cdr.core_uuid))
 
 
-def _life(facts: CdrVariables, flows: list[Flow], source: str) -> tuple[LegEvent, ...]:
+def _life(facts: CdrVariables, flows: list[Flow], switch: Switch) -> tuple[LegEvent, ...]:
     times = [flow.times for flow in flows]
     offered_ms = least(_variable_ms(facts, "start_uepoch"), *_each_ms(times, "created_time"))
     rang_ms = least(
@@ -95,7 +96,7 @@ def _life(facts: CdrVariables, flows: list[Flow], source: str) -> tuple[LegEvent
         *_each_ms(times, "progress_media_time"),
     )
     ended_ms = _ended_ms(facts, times)
-    noted = _noted(facts, flows, source)
+    noted = _noted(facts, flows, switch)
     return (
         *_known(noted, "offered", offered_ms),
         *_known(noted, "ringing", rang_ms),
@@ -106,12 +107,12 @@ def _life(facts: CdrVariables, flows: list[Flow], source: str) -> tuple[LegEvent
     )
 
 
-def _noted(facts: CdrVariables, flows: list[Flow], source: str) -> LegEvent:
+def _noted(facts: CdrVariables, flows: list[Flow], switch: Switch) -> LegEvent:
     leg_id = identity(facts.uuid, "variables.uuid")
     if leg_id is None:
         raise BadRecord("missing_leg_id", "the record has no variables.uuid: send the documents of mod_json_cdr as it writes them")
     dialed = flows[-1].caller_profile.destination_number if flows else None  # the oldest profile: before any transfer
-    noted = note(leg_id, facts, direction=facts.direction, channel_name=facts.channel_name, dialed=dialed, source=source)
+    noted = note(leg_id, facts, direction=facts.direction, channel_name=facts.channel_name, dialed=dialed, switch=switch)
     return replace(noted, cannot_report=_silences(facts, flows))
 
 
@@ -155,11 +156,6 @@ def _variable_ms(facts: CdrVariables, name: str) -> int | None:
 
 def _each_ms(times: list[Times], name: str) -> list[int]:
     return [time_ms for entry in times if (time_ms := moment_ms(getattr(entry, name), name)) is not None]
-
-
-def _source(cdr: Cdr) -> str:
-    switch = text(cdr.switchname)
-    return f"freeswitch:{switch}"[:MAX_ID_LENGTH] if switch else "freeswitch"
 
 
 def _is_plain(facts: CdrVariables) -> bool:

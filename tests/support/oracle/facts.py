@@ -69,6 +69,7 @@ class Leg:
     flags: frozenset[Flag]
     cannot_report: frozenset[Silence]
     last_ms: int
+    runs_of: str | None  # the switch, if it tells its runs
 
     @property
     def ended_ms(self) -> int | None:
@@ -111,6 +112,7 @@ def fold(events: Sequence[LegEvent]) -> Leg:
         flags=frozenset(flag for event in events for flag in event.flags),
         cannot_report=frozenset(word for event in events for word in event.cannot_report),
         last_ms=max(event.at_ms for event in events),
+        runs_of=_least(event.source or None for event in events) if any(event.core_id for event in events) else None,
     )
 
 

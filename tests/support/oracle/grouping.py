@@ -18,6 +18,7 @@ class Group:
     legs: Mapping[str, Leg]
     parents: Mapping[str, str]
     unseen_roots: frozenset[str]
+    runs: Mapping[str, tuple[int, ...]]  # of every switch of the tenant: when each of its runs was first seen
 
 
 def group(events: Iterable[LegEvent]) -> list[Group]:
@@ -26,16 +27,32 @@ def group(events: Iterable[LegEvent]) -> list[Group]:
     for event in events:
         by_leg.setdefault((event.tenant, event.leg_id), []).append(event)
     legs = [fold(by_leg[key]) for key in sorted(by_leg)]
+    runs = _runs([event for found in by_leg.values() for event in found])
     tenants = sorted({leg.tenant for leg in legs})
-    return [found for tenant in tenants for found in _calls_of_tenant({leg.leg_id: leg for leg in legs if leg.tenant == tenant})]
+    return [
+        found
+        for tenant in tenants
+        for found in _calls_of_tenant({leg.leg_id: leg for leg in legs if leg.tenant == tenant}, runs.get(tenant, {}))
+    ]
 
 
-def _calls_of_tenant(legs: Mapping[str, Leg]) -> list[Group]:
+def _runs(events: Iterable[LegEvent]) -> dict[str, dict[str, tuple[int, ...]]]:
+    """Tenant -> switch -> when each of its runs was first seen."""
+    seen: dict[str, dict[str, dict[str, int]]] = {}
+    for event in events:
+        if event.core_id and event.source:
+            runs = seen.setdefault(event.tenant, {}).setdefault(event.source, {})
+            runs[event.core_id] = min(event.at_ms, runs.get(event.core_id, event.at_ms))
+    return {tenant: {switch: tuple(runs.values()) for switch, runs in switches.items()} for tenant, switches in seen.items()}
+
+
+def _calls_of_tenant(legs: Mapping[str, Leg], runs: Mapping[str, tuple[int, ...]]) -> list[Group]:
     parents = _links_in_effect(legs)
     roots = {leg_id: _root(leg_id, parents) for leg_id in legs}
     names = _call_ids(legs, roots)
     return [
-        _group(call_id, legs, parents, {root for root in names if names[root] == call_id}, roots) for call_id in sorted(set(names.values()))
+        _group(call_id, legs, parents, {root for root in names if names[root] == call_id}, roots, runs)
+        for call_id in sorted(set(names.values()))
     ]
 
 
@@ -50,7 +67,14 @@ def _call_ids(legs: Mapping[str, Leg], roots: Mapping[str, str]) -> dict[str, st
         names = joined
 
 
-def _group(call_id: str, legs: Mapping[str, Leg], parents: Mapping[str, str], tops: set[str], roots: Mapping[str, str]) -> Group:
+def _group(
+    call_id: str,
+    legs: Mapping[str, Leg],
+    parents: Mapping[str, str],
+    tops: set[str],
+    roots: Mapping[str, str],
+    runs: Mapping[str, tuple[int, ...]],
+) -> Group:
     inside = {leg_id: leg for leg_id, leg in legs.items() if roots[leg_id] in tops}
     return Group(
         tenant=next(iter(inside.values())).tenant,
@@ -58,6 +82,7 @@ def _group(call_id: str, legs: Mapping[str, Leg], parents: Mapping[str, str], to
         legs=inside,
         parents={leg_id: parent for leg_id, parent in parents.items() if leg_id in inside},
         unseen_roots=frozenset(tops - set(legs)),
+        runs=runs,
     )
 
 

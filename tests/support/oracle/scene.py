@@ -84,7 +84,7 @@ def guess_context(group: Group, roles: Mapping[str, Role]) -> Context:
 
 
 def roles_of(group: Group, hint: Context | None) -> dict[str, Role]:
-    has_caller = any(_asked_for_the_call(group, leg) for leg in group.legs.values())
+    has_caller = any(_asked_for_the_call(group, leg) for leg in group.legs.values() if not leg.is_fragment)
     return {leg_id: _role(group, leg, hint, has_caller=has_caller) for leg_id, leg in group.legs.items()}
 
 
@@ -190,7 +190,9 @@ def is_expired(scene: Scene, leg: Leg) -> bool:
 
 def expires_ms(scene: Scene, leg: Leg) -> int:
     ringing = scene.role(leg) in OFFERED and leg.answered_ms is None
-    return leg.last_ms + (scene.policy.offered_ttl_ms if ringing else scene.policy.ttl_ms)
+    alone_ms = leg.last_ms + (scene.policy.offered_ttl_ms if ringing else scene.policy.ttl_ms)
+    restarts = [at_ms for at_ms in scene.group.runs.get(leg.runs_of or "", ()) if at_ms > leg.last_ms]
+    return min([alone_ms, *restarts])
 
 
 def is_complete(scene: Scene) -> bool:
