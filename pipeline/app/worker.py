@@ -17,7 +17,8 @@ from pipeline.app.topics import Names, names
 from pipeline.engine.settings import EngineSettings
 from pipeline.engine.step import Stage
 from pipeline.engine.worker import App, build, run
-from pipeline.settings import Settings, policy
+from pipeline.settings import Settings, policy, security
+from pipeline.settings.shape import NUMBER
 
 AGENTS = ("normalize", "assemble", "tally")
 Route = Callable[[web.Request], Awaitable[web.Response]]
@@ -73,12 +74,14 @@ def _tally(settings: Settings, topic: Names, limit: int, telemetry: Telemetry) -
     )
 
 
-def engine_settings(settings: Settings, *, web_port: int | None) -> EngineSettings:
-    """Return what the engine is told of an operator's settings."""
+def engine_settings(settings: Settings, *, web_port: int | None, number: int = 1) -> EngineSettings:
+    """Return what the engine of the worker with this number is told of an operator's settings."""
     engine = settings.engine
     return EngineSettings(
         bootstrap=settings.bootstrap,
         app_id=settings.app_id,
+        instance_id=engine.instance_id.replace(NUMBER, str(number)) or None,
+        security=security(settings.security),
         chunk_records=engine.chunk_records,
         linger_s=engine.linger_s,
         tick_s=engine.tick_s,

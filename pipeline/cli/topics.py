@@ -32,10 +32,11 @@ def create(bootstrap: str | None) -> None:
       callverdict topics create --bootstrap localhost:9092
     """  # noqa: D301
     from pipeline.app import broker
+    from pipeline.app.cluster import cluster
     from pipeline.app.topics import topics as declared
 
     settings = options.settings_with(bootstrap=bootstrap)
-    made = options.run(broker.create(settings.bootstrap, declared(settings)))
+    made = options.run(broker.create(cluster(settings), declared(settings)))
     for name in made:
         click.echo(name)
     click.echo(f"{len(made)} topics made, {len(declared(settings)) - len(made)} were there", err=True)
@@ -51,10 +52,11 @@ def check(bootstrap: str | None) -> None:
       callverdict topics check --bootstrap localhost:9092
     """  # noqa: D301
     from pipeline.app import broker
+    from pipeline.app.cluster import cluster
     from pipeline.app.topics import topics as declared
 
     settings = options.settings_with(bootstrap=bootstrap)
-    lines = options.run(broker.differences(settings.bootstrap, declared(settings)))
+    lines = options.run(broker.differences(cluster(settings), declared(settings)))
     for line in lines:
         click.echo(line)
     if lines:

@@ -22,7 +22,7 @@ from pipeline.engine.observer import Fault, Observer, SilentObserver, no_fault
 from pipeline.engine.quiet import limit_floods
 from pipeline.engine.settings import EngineSettings
 from pipeline.engine.step import Stage
-from pipeline.engine.survey import HOPELESS, partition_counts, patiently, setup_problems
+from pipeline.engine.survey import HOPELESS, first_counts, patiently, setup_problems
 from pipeline.engine.web import Route, Web
 
 STREAM_CHUNKS = 64
@@ -93,9 +93,14 @@ class Preflight(Service):
         stages = list(self._engine.stages.values())
         topics = [topic for stage in stages for topic in stage.all_topics]
         try:
-            counts = await patiently(lambda: partition_counts(self._engine.settings, topics), what="the broker", patience_s=None)
+            counts = await patiently(lambda: first_counts(self._engine.settings, topics), what="the broker", patience_s=None)
         except HOPELESS as error:
-            end_process(Exit.SETUP, "broker.refuses", error=repr(error), advice="check the security settings and what this user may do")
+            end_process(
+                Exit.SETUP,
+                "broker.refuses",
+                reason=str(error) or repr(error),
+                advice="check the security settings and what this user may do",
+            )
         if problems := setup_problems(stages, counts):
             end_process(Exit.SETUP, "setup.refused", problems=problems)
 
