@@ -67,6 +67,7 @@ class TallyStep:
                     self._telemetry.late(row.reason)
                     outputs[self._late].append((codec.key_of(row), codec.encode(row), codec.HEADERS))
         self._telemetry.records_in("tally", len(records))
+        self._telemetry.tallies(rows.values())
         outputs[self._tallies] = [(key, codec.encode(row), codec.HEADERS) for key, row in rows.items()]
         return Batch(outputs=outputs, changes=self._drained())
 

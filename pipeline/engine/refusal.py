@@ -32,7 +32,7 @@ class Refusal(NamedTuple):
     is_sure: bool
 
 
-async def explained(error: KafkaConnectionError, clients: Mapping[str, Any]) -> Exception:
+async def explained(error: Exception, clients: Mapping[str, Any]) -> Exception:
     """A better error for a client that could not connect, if asking the brokers once more tells why; else the same."""
     for host, port, _ in collect_hosts(clients["bootstrap_servers"]):
         if (found := await refusal(host, port, clients)) is not None:
