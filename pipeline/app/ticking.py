@@ -26,13 +26,10 @@ async def tick(settings: Settings, until: str) -> tuple[int, int]:
     """Write the watermark. Return (its time in ms, the number of partitions). Raises TickError."""
     topic, asked = names(settings).events, cluster(settings)
     partitions = await _partitions(asked, topic)
-    async with AIOKafkaConsumer(
-        **asked.clients, isolation_level="read_committed", enable_auto_commit=False, auto_offset_reset="earliest"
-    ) as consumer:
-        if until in ("settle", "ttl"):
-            at_ms = await _last_ms(consumer, topic, partitions) + margin_ms(policy(settings), until)
-        else:
-            at_ms = time_ms(until)
+    if until in ("settle", "ttl"):
+        at_ms = await _last_ms(asked, topic, partitions) + margin_ms(policy(settings), until)
+    else:
+        at_ms = time_ms(until)
     value = codec.encode(Watermark(origin=EVERY_ORIGIN, at_ms=at_ms))
     async with AIOKafkaProducer(**asked.clients, enable_idempotence=True) as producer:
         for partition in partitions:
@@ -69,9 +66,16 @@ async def _partitions(asked: Cluster, topic: str) -> list[int]:
     return sorted(part["partition"] for part in there[topic]["partitions"])
 
 
-async def _last_ms(consumer: AIOKafkaConsumer, topic: str, partitions: list[int]) -> int:
+async def _last_ms(asked: Cluster, topic: str, partitions: list[int]) -> int:
     """Read the whole topic for its latest event time."""
     places = [TopicPartition(topic, partition) for partition in partitions]
+    async with AIOKafkaConsumer(
+        **asked.clients, isolation_level="read_committed", enable_auto_commit=False, auto_offset_reset="earliest"
+    ) as consumer:
+        return await _read_last_ms(consumer, topic, places)
+
+
+async def _read_last_ms(consumer: AIOKafkaConsumer, topic: str, places: list[TopicPartition]) -> int:
     consumer.assign(places)
     ends = await consumer.end_offsets(places)
     await consumer.seek_to_beginning(*places)
