@@ -74,8 +74,6 @@ def list_(as_json: bool) -> None:
       callverdict topics list
     """  # noqa: D301
     import msgspec
-    from rich.console import Console
-    from rich.table import Column, Table
 
     from pipeline.app.topics import topics as declared
 
@@ -83,7 +81,6 @@ def list_(as_json: bool) -> None:
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(rows)).decode())
         return
-    table = Table(Column("topic", no_wrap=True), "key", "value", "cleanup", "what", box=None)
     for row in rows:
-        table.add_row(row.name, row.key, row.value, row.configs["cleanup.policy"], row.doc)
-    Console().print(table)
+        click.echo(f"{click.style(row.name, bold=True)}  {row.partitions} partitions, {row.configs['cleanup.policy']}")
+        click.echo(options.indented(f"{row.doc} Key: {row.key}; value: {row.value}."))

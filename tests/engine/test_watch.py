@@ -27,7 +27,7 @@ class World:
 
     def own(self, number: int = 0, *, at: int = 10, end: int = 10, silent_s: float | None = 0.1, **more: Any) -> None:
         words = {"state": "running", "stage": "count", "restored_records": 0, "restored_s": 0, "queued_records": 0, "transaction_s": 0}
-        status = PartitionStatus(topic="in", partition=number, next_offset=at, **{**words, **more})  # type: ignore[arg-type]
+        status = PartitionStatus(topic="in", partition=number, next_offset=at, **{**words, **more})
         self.places[TopicPartition("in", number)] = (status, Sight(end=end, silent_s=silent_s))
 
     def status(self) -> list[PartitionStatus]:
