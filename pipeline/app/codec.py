@@ -11,10 +11,11 @@ import zlib
 import msgspec
 
 from pipeline.app.topics import SCHEMA_VERSION
-from pipeline.core.call import Call, Closed
+from pipeline.core.call import Call, call_of_stored, stored_call
 from pipeline.core.model import CallRow, LateRow, LegEvent, LegRow, TallyRow
 from pipeline.core.routing import Control, Item
-from pipeline.core.tally import Slot, SlotKey
+from pipeline.core.stored import Closed, Slot, StoredCall
+from pipeline.core.tally import SlotKey
 from pipeline.core.totals import Partial, Reached, Total
 from pipeline.errors import BadRecord
 from pipeline.vendors import canonical
@@ -87,7 +88,7 @@ HOME = b"h"
 _CALL, _CLOSED, _SLOT, _TOTAL, _CLOCK = b"c", b"z", b"s", b"t", b"w"
 _pack = msgspec.msgpack.Encoder(order="deterministic").encode
 _slot_key = msgspec.json.Decoder(SlotKey)
-_call, _closed = msgspec.msgpack.Decoder(Call), msgspec.msgpack.Decoder(Closed)
+_call, _closed = msgspec.msgpack.Decoder(StoredCall), msgspec.msgpack.Decoder(Closed)
 _slot, _total = msgspec.msgpack.Decoder(Slot), msgspec.msgpack.Decoder(Total)
 _clock: msgspec.msgpack.Decoder[tuple[int, dict[str, int]]] = msgspec.msgpack.Decoder(tuple[int, dict[str, int]])
 _cores: msgspec.msgpack.Decoder[dict[str, dict[str, dict[str, int]]]] = msgspec.msgpack.Decoder(dict[str, dict[str, dict[str, int]]])
@@ -108,7 +109,7 @@ def home_record(key: str, home: Call | Closed | None) -> tuple[bytes, bytes | No
     """Return the changelog record of a key of calls."""
     if home is None:
         return HOME + key.encode(), None
-    return HOME + key.encode(), _image((_CALL if isinstance(home, Call) else _CLOSED) + _pack(home))
+    return HOME + key.encode(), _image(_CALL + _pack(stored_call(home)) if isinstance(home, Call) else _CLOSED + _pack(home))
 
 
 def slot_record(key: SlotKey, slot: Slot | Total | None) -> tuple[bytes, bytes | None]:
@@ -157,7 +158,7 @@ def home_of_record(key: bytes, value: bytes | None) -> tuple[str, Call | Closed 
     if value is None:
         return key[1:].decode(), None
     what, image = _opened(key, value)
-    return key[1:].decode(), _call.decode(image) if what == _CALL else _closed.decode(image)
+    return key[1:].decode(), call_of_stored(_call.decode(image)) if what == _CALL else _closed.decode(image)
 
 
 def slot_of_record(key: bytes, value: bytes | None) -> tuple[SlotKey, Slot | None]:

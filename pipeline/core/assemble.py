@@ -12,14 +12,15 @@ from __future__ import annotations
 
 import heapq
 
-from pipeline.core.assembly import DUE_CALL, DUE_CLOSED, NEVER_MS, Assembly, Output, Retired
-from pipeline.core.call import Call, Closed, add_facts, add_link, leg_of, mirror_of, place
-from pipeline.core.leg import Leg, fold
-from pipeline.core.model import LateReason, LateRow, LegEvent, Policy
+from pipeline.core.assembly import DUE_CALL, DUE_CLOSED, NEVER_MS, Assembly, Output
+from pipeline.core.call import Call, add_facts, add_link, leg_of, mirror_of, place
+from pipeline.core.leg import Leg, fold, stored_leg
+from pipeline.core.model import LateReason, LateRow, LegEvent, Policy, Retired
 from pipeline.core.publication import publish, withdraw
 from pipeline.core.race import Cores, Race, deadline_ms, read, starts_after
 from pipeline.core.routing import DIRECT, EVERY_ORIGIN, CoreSeen, Facts, Item, Linked, Review, Watermark, home_of, state_key
 from pipeline.core.slots import drop_slot
+from pipeline.core.stored import Closed
 
 MOST_CORES = 16
 """How many runs of one switch are remembered: the latest."""
@@ -58,7 +59,9 @@ def _take_event(state: Assembly, event: LegEvent, policy: Policy, out: list[Outp
         if key in state.closed:
             leg = Leg(event.leg_id)
             fold(leg, event)
-            _meet_closed(state, state.closed[key], Facts(tenant=event.tenant, to=home, leg=leg, via=()), out, event.kind, event.at_ms)
+            _meet_closed(
+                state, state.closed[key], Facts(tenant=event.tenant, to=home, leg=stored_leg(leg), via=()), out, event.kind, event.at_ms
+            )
             return
         call = state.calls[key] = Call(event.tenant, home)
     if _is_over_limit(state, call, event.leg_id, policy, out, event.kind, event.at_ms):

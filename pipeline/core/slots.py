@@ -10,7 +10,8 @@ import msgspec
 from pipeline.core.assembly import DUE_SLOT, Assembly, Output, slot_text
 from pipeline.core.call import Call
 from pipeline.core.model import LateRow, Policy
-from pipeline.core.tally import COLUMNS, Slot, SlotKey, Units, changed_counts, gone_ms, is_pending
+from pipeline.core.stored import Slot
+from pipeline.core.tally import COLUMNS, SlotKey, Units, changed_counts, gone_ms, is_pending
 
 
 def count(state: Assembly, call: Call, units: Units, policy: Policy, out: list[Output]) -> None:

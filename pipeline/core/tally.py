@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-import msgspec
-
 from pipeline.core.leg import Leg
 from pipeline.core.measures import caller_queue, first_offer, queue_of, ring_ms, started_ms, talk_ms, wait_ms
 from pipeline.core.model import Counts, Policy, Result, Verdict
 from pipeline.core.race import Race, Stay, offers, stay_at, stay_of, stays
+from pipeline.core.stored import Unit
 from pipeline.core.window import window_of
 
 NO_QUEUE = "(none)"
@@ -28,14 +27,6 @@ _LEG_COLUMN = {result: _COLUMN[f"legs_{word}"] for result, word in _WORDS.items(
 _CALL_COLUMN = {result: _COLUMN[f"calls_{word}"] for result, word in _WORDS.items()}
 _LEGS, _RING, _TALK = _COLUMN["legs_offered"], _COLUMN["legs_ring_ms"], _COLUMN["legs_talk_ms"]
 _CALLS, _WAIT = _COLUMN["calls_offered"], _COLUMN["calls_wait_ms"]
-
-
-class Unit(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """One thing that is counted once: where, when, and in which columns by how much."""
-
-    queue: str
-    at_ms: int
-    counts: tuple[tuple[int, int], ...]
 
 
 Units = Mapping[str, Unit]
@@ -104,13 +95,6 @@ def _call_unit(race: Race, result: Result | None) -> dict[str, Unit]:
     first = first_offer(race)
     queue = (queue_of(first, race) if first is not None else None) or caller_queue(race) or NO_QUEUE
     return {"\0": Unit(queue, at_ms, _call_counts(result, wait_ms(race) or 0))}
-
-
-class Slot(msgspec.Struct, array_like=True, gc=False):
-    """The absolute counts of one window of one queue, as far as one input partition knows. `counts` follows COLUMNS."""
-
-    revision: int
-    counts: list[int]
 
 
 SlotKey = tuple[str, str, int, int]

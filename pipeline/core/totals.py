@@ -13,7 +13,8 @@ from msgspec import Meta
 
 from pipeline.core.model import LATEST_MS, AtMs, LateRow, Policy, TallyRow, WindowState, Word
 from pipeline.core.routing import Tenant
-from pipeline.core.tally import COLUMNS, Slot, SlotKey, final_ms, gone_ms, is_pending
+from pipeline.core.stored import Slot
+from pipeline.core.tally import COLUMNS, SlotKey, final_ms, gone_ms, is_pending
 
 PartitionNumber = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 
