@@ -206,7 +206,7 @@ def _look_at(state: Assembly, key: str, call: Call, policy: Policy, out: list[Ou
     state.touched[key] = None
     if not call.is_signpost:
         race = read(call.key, call.legs, policy, call.through, state.cores.get(call.tenant, NO_CORES))
-        if state.now_ms < race.complete_ms + policy.retention_ms:
+        if state.now_ms < _kept_until_ms(call, race, policy):
             publish(state, call, race, policy, out, facts_changed=False)
             _schedule(state, key, call, race, policy)
             return
@@ -240,9 +240,14 @@ def _due_ms(state: Assembly, call: Call, race: Race | None, policy: Policy) -> i
     if race is None:
         return call.last_ms + policy.retention_ms
     if state.now_ms >= race.complete_ms:
-        return race.complete_ms + policy.retention_ms
+        return _kept_until_ms(call, race, policy)
     deadlines = [deadline_ms(leg, race) for leg in call.legs.values() if leg.end is None]
     return min([at_ms for at_ms in deadlines if at_ms > state.now_ms] + [race.complete_ms])
+
+
+def _kept_until_ms(call: Call, race: Race, policy: Policy) -> int:
+    """A key whose legs have all gone elsewhere is complete at once, but they may come back: so its last word counts too."""
+    return max(race.complete_ms, call.last_ms) + policy.retention_ms
 
 
 # Reviews.
