@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check bench test-docker lock clean
+.PHONY: help install demo test check bench chaos test-docker lock clean
 
 help: ## say what each target does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,8 +26,11 @@ check: $(INSTALLED) ## ruff, mypy, import contracts and the fast tests, in under
 	$(BIN)/lint-imports
 	$(BIN)/pytest -q -m "not kafka and not docker and not slow"
 
-bench: $(INSTALLED) ## measure events per second and CPU per event through a real Kafka
+bench: $(INSTALLED) ## measure CPU per event and latency through a real Kafka, beside other programs that do the same job
 	$(BIN)/callverdict bench
+
+chaos: $(INSTALLED) ## kill workers and brokers under load and look whether every event counts once: SEED= EVENTS= KILLS= BROKERS=1|3
+	$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(EVENTS),--events $(EVENTS)) $(if $(KILLS),--kills $(KILLS)) $(if $(BROKERS),--brokers $(BROKERS))
 
 test-docker: $(INSTALLED) ## prove the image, the compose file and testcontainers on a Docker engine
 	$(BIN)/pytest -m docker -rs
