@@ -7,10 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
-from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.structs import OffsetAndMetadata
 
 from pipeline.engine.observer import Fault, FaultPoint
+from pipeline.engine.producer import TransactionalProducer
 from pipeline.engine.records import Record
 from pipeline.engine.settings import EngineSettings, transactional_id
 from pipeline.engine.step import BATCH_BYTES, MAX_RECORD_BYTES
@@ -51,12 +52,11 @@ class Writer:
         await self._pass("before_begin")
         await producer.begin_transaction()
         await self._pass("after_begin")
-        sent = [(place, await self._send(place, batch)) for place, content in records.items() for batch in self._batches(place[0], content)]
-        await self._pass("after_send")
         if position is not None:
             await producer.send_offsets_to_transaction({self._input: OffsetAndMetadata(position.offset, position.metadata)}, self._group)
         await self._pass("after_offsets")
-        # aiokafka commits around a batch that failed unless its future was awaited
+        sent = [(place, await self._send(place, batch)) for place, content in records.items() for batch in self._batches(place[0], content)]
+        await self._pass("after_send")
         stored = await asyncio.gather(*(future for _, (future, _) in sent))
         await self._pass("after_futures")
         await producer.commit_transaction()
@@ -93,13 +93,12 @@ def _checked(batch: Any, topic: str) -> Any:
     return batch
 
 
-def _producer(settings: EngineSettings, topic: str, partition: int) -> AIOKafkaProducer:
+def _producer(settings: EngineSettings, topic: str, partition: int) -> TransactionalProducer:
     name = transactional_id(settings.app_id, topic, partition)
-    return AIOKafkaProducer(
+    return TransactionalProducer(
         **settings.clients,
         client_id=name,
         transactional_id=name,
-        acks="all",
         linger_ms=0,
         max_batch_size=BATCH_BYTES,
         max_request_size=4 * BATCH_BYTES,

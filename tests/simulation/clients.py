@@ -63,7 +63,7 @@ class Batch:
 
 
 class Producer:
-    """aiokafka.AIOKafkaProducer with a transactional id. What it sends arrives in order in each partition, after a while."""
+    """pipeline.engine.producer.TransactionalProducer. What it sends arrives in order in each partition, after a while."""
 
     def __init__(self, *, host: Host, transactional_id: str, **_: Any) -> None:
         self.client = SimpleNamespace(close=self.stop)
@@ -208,7 +208,7 @@ def in_memory() -> Iterator[None]:
     """Every engine that is made and run inside runs on the stand-ins. Nothing is logged."""
     with (
         structlog.testing.capture_logs(),
-        patch.object(writer, "AIOKafkaProducer", Producer),
+        patch.object(writer, "TransactionalProducer", Producer),
         patch.object(survey, "AIOKafkaConsumer", Consumer),
         patch.object(survey, "AIOKafkaAdminClient", Admin),
         patch.object(partition, "end_process", _end_process),
