@@ -24,6 +24,9 @@ class Source(Protocol):
     def release(self, place: TopicPartition) -> None:
         """Fetch again."""
 
+    def expect(self) -> None:
+        """Something was committed that this worker reads."""
+
     def read_to_end(self, place: TopicPartition, offset: int) -> bool:
         """Nothing lies at or after `offset`, as a recent fetch saw it."""
 

@@ -7,7 +7,7 @@ a partition back happens here, before anything is taken from the fetcher.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -19,7 +19,9 @@ from faust.types import TP, ConsumerMessage
 from faust.types.transports import SchedulingStrategyT
 
 from pipeline.engine import clock
+from pipeline.engine.pace import next_beat_s
 from pipeline.engine.records import Chunk, sliced
+from pipeline.engine.settings import EngineSettings
 from pipeline.engine.sight import UNSEEN, Sight, has_coordinator, sight
 
 if TYPE_CHECKING:
@@ -28,10 +30,14 @@ if TYPE_CHECKING:
 SCHEME = "exactlyonce"
 RECENT_MS = 5_000
 HIGHEST_BACKOFF_MS = 500
+MARKERS_S = 0.003  # until the markers of a transaction stand behind its records
 
 
 class ChunkScheduler(SchedulingStrategyT):
-    """Yields the fetches in chunks, round robin over the partitions: none waits behind another's whole fetch."""
+    """Yields the fetches in chunks, one of each partition of a topic at a time: none waits behind another's whole fetch.
+
+    What comes together is one event for Faust, whose way to an agent costs more than reading a small chunk.
+    """
 
     chunk_records = 2_000
 
@@ -39,19 +45,23 @@ class ChunkScheduler(SchedulingStrategyT):
     def map_from_records(cls, records: Mapping[TP, Any]) -> Any:
         return records
 
-    def iterate(self, records: Mapping[TP, Chunk]) -> Any:
-        waiting = [(place, sliced(fetch, self.chunk_records)) for place, fetch in records.items()]
+    def iterate(self, records: Mapping[TP, Chunk]) -> Iterator[tuple[TP, list[Chunk]]]:
+        waiting = [sliced(fetch, self.chunk_records) for fetch in records.values()]
         while waiting:
-            rest = []
-            for place, chunks in waiting:
-                if (chunk := next(chunks, None)) is not None:
-                    yield place, chunk
-                    rest.append((place, chunks))
-            waiting = rest
+            round_ = [(chunks, chunk) for chunks in waiting if (chunk := next(chunks, None)) is not None]
+            waiting = [chunks for chunks, _ in round_]
+            by_topic: dict[str, list[Chunk]] = {}
+            for _, chunk in round_:
+                by_topic.setdefault(chunk.topic, []).append(chunk)
+            for topic, chunks in by_topic.items():
+                yield TP(topic, chunks[0].partition), chunks
 
 
 class ConsumerThread(faust_driver.AIOKafkaConsumerThread):
     """Runs in a thread of its own: heartbeats go on while the event loop works."""
+
+    _ask_again_s = 0.0  # from when on the brokers may be asked for more
+    _expecting: asyncio.Event | None = None
 
     def _create_worker_consumer(self, transport: Any) -> AIOKafkaConsumer:  # noqa: ARG002
         settings = self.app.engine.settings
@@ -97,16 +107,45 @@ class ConsumerThread(faust_driver.AIOKafkaConsumerThread):
         fetcher = consumer._fetcher
         if consumer._closed or fetcher._closed:
             raise ConsumerStoppedError
+        await self._pause()
         deadline_s = clock.elapsed_s() + (timeout or 0.0)
         with fetcher._subscriptions.fetch_context():
             while True:
                 if fetcher._subscriptions.reassignment_in_progress:
                     await fetcher._subscriptions.wait_for_assignment()
                 fetches = self._drain(consumer, active_partitions)
+                if self._is_little(fetches):  # with a little more patience the next one brings more
+                    self._ask_again_s = next_look_s(clock.elapsed_s(), self.app.engine.settings)
+                else:
+                    fetcher._notify(fetcher._wait_consume_future)
                 left_s = deadline_s - clock.elapsed_s()
                 if fetches or left_s <= 0 or fetcher._closed:
                     return fetches
                 await _wait_for_fetch(fetcher, left_s)
+
+    def expect(self) -> None:
+        """Something was committed that this worker reads: look soon. From any thread."""
+        self.thread_loop.call_soon_threadsafe(self._expect)
+
+    def _expect(self) -> None:
+        self._ask_again_s = min(self._ask_again_s, clock.elapsed_s() + MARKERS_S)
+        if self._expecting is not None:
+            self._expecting.set()
+
+    async def _pause(self) -> None:
+        self._expecting = asyncio.Event()
+        while (seconds := self._ask_again_s - clock.elapsed_s()) > 0:
+            self._expecting.clear()
+            try:
+                async with asyncio.timeout(seconds):
+                    await self._expecting.wait()
+            except TimeoutError:
+                break
+        self._expecting = None
+
+    def _is_little(self, fetches: Mapping[TP, Chunk]) -> bool:
+        limit: int = self.app.engine.settings.chunk_records
+        return 0 < sum(len(fetch.records) for fetch in fetches.values()) < limit
 
     def _drain(self, consumer: AIOKafkaConsumer, active: set[TP]) -> dict[TP, Chunk]:
         fetcher, held = consumer._fetcher, self.consumer.held
@@ -119,7 +158,7 @@ class ConsumerThread(faust_driver.AIOKafkaConsumerThread):
                 if (chunk := self._take(consumer, place, result)) is not None:
                     drained[TP(place.topic, place.partition)] = chunk
             elif not drained:
-                _forget(fetcher, place)
+                del fetcher._records[place]
                 result.check_raise()
         return drained
 
@@ -129,7 +168,7 @@ class ConsumerThread(faust_driver.AIOKafkaConsumerThread):
         start = state.position
         records = result.getall()
         end = state.position
-        _forget(consumer._fetcher, place)
+        del consumer._fetcher._records[place]
         if start == end:
             return None
         generation = consumer._coordinator.generation
@@ -164,9 +203,10 @@ class Consumer(faust_driver.Consumer):
         await self._engine.finish()
         await super().on_stop()
 
-    def _to_message(self, tp: TP, chunk: Chunk) -> ConsumerMessage:
+    def _to_message(self, tp: TP, chunks: list[Chunk]) -> ConsumerMessage:
+        first = chunks[0]
         return ConsumerMessage(
-            chunk.topic, chunk.partition, chunk.end - 1, 0.0, 0, (), None, chunk, None, 0, 0, tp, generation_id=chunk.generation
+            first.topic, first.partition, first.end - 1, 0.0, 0, (), None, chunks, None, 0, 0, tp, generation_id=first.generation
         )
 
     def verify_event_path(self, now: float, tp: TP) -> None:
@@ -180,6 +220,9 @@ class Consumer(faust_driver.Consumer):
     def release(self, place: TopicPartition) -> None:
         self.held.discard(place)
         self._thread.wake()
+
+    def expect(self) -> None:
+        self._thread.expect()
 
     def read_to_end(self, place: TopicPartition, offset: int) -> bool:
         consumer = self._thread._consumer
@@ -214,14 +257,13 @@ class Transport(faust_driver.Transport):
     Producer = Producer
 
 
+def next_look_s(now_s: float, settings: EngineSettings) -> float:
+    """Return when to ask for more after a fetch that brought little: in `fetch_pause_s`, or at the beat if that comes first."""
+    return min(now_s + settings.fetch_pause_s, next_beat_s(now_s, settings.linger_s)) if settings.linger_s else now_s
+
+
 def _state(consumer: AIOKafkaConsumer, place: TopicPartition) -> Any:
     return consumer._subscription.subscription.assignment.state_value(place)
-
-
-def _forget(fetcher: Any, place: TopicPartition) -> None:
-    """The fetch is used up: let the next one be sent."""
-    del fetcher._records[place]
-    fetcher._notify(fetcher._wait_consume_future)
 
 
 async def _wait_for_fetch(fetcher: Any, seconds: float) -> None:

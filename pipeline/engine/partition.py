@@ -15,6 +15,7 @@ from pipeline.engine.changelog import RepartitionedError, Restored, read_changel
 from pipeline.engine.ending import Exit, Halt, end_process
 from pipeline.engine.ledger import Ledger
 from pipeline.engine.observer import PartitionStatus, State
+from pipeline.engine.pace import Pace
 from pipeline.engine.queue import ChunkQueue
 from pipeline.engine.records import Chunk, GapError
 from pipeline.engine.step import Batch, Stage, Step
@@ -49,6 +50,7 @@ class Partition:
         self._in_hand_ms: int | None = None  # the broker's time of the first record that is being committed
         self._next_tick_s = 0.0
         self._step: Step | None = None
+        self._pace = Pace(stage, around.settings.linger_s)
         self._queue = ChunkQueue(
             around.settings.chunk_records,
             hold=lambda: around.source.hold(self.place),
@@ -182,8 +184,8 @@ class Partition:
 
     async def _turn(self, step: Step) -> None:
         if self._queue.records:
-            if not self._queue.full:
-                await asyncio.sleep(self._around.settings.linger_s)  # little there: fewer, larger transactions
+            await self._queue.filled(self._pace.next_s(self._queue.since_s))
+            self._pace.begin(clock.elapsed_s())
             await self._commit_waiting(step)
         else:
             await self._idle(step)
@@ -223,6 +225,7 @@ class Partition:
         if content or position:
             self._ledger.settle(position, await self._writer.write(content, position))
             self._transaction_s = clock.elapsed_s() - begin_s
+            self._around.source.expect()
             self._around.observer.transaction(self._stage.name, *self._where, records, self._transaction_s)
         if batch:  # records that told nothing must not keep time standing
             self._next_tick_s = clock.elapsed_s() + self._around.settings.tick_s

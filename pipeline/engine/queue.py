@@ -22,6 +22,7 @@ class ChunkQueue:
         self._held = False
         self._chunks: deque[Chunk] = deque()
         self._woken = asyncio.Event()
+        self._filled = asyncio.Event()
 
     def __bool__(self) -> bool:
         return bool(self._chunks)
@@ -44,6 +45,8 @@ class ChunkQueue:
         if self.records >= 2 * self._size and not self._held:
             self._held = True
             self._hold()
+        if self.full:
+            self._filled.set()
         self._woken.set()
 
     def take(self, position: int) -> Chunk | None:
@@ -68,12 +71,24 @@ class ChunkQueue:
         self._chunks.clear()
         self.records = 0
         self._woken.set()
+        self._filled.set()
 
     async def news(self, until_s: float) -> None:
         """Return when something was put or cleared, or at `until_s` at the latest."""
-        self._woken.clear()
-        try:
-            async with asyncio.timeout(max(0.0, until_s - clock.elapsed_s())):
-                await self._woken.wait()
-        except TimeoutError:
-            pass
+        await _happened(self._woken, until_s)
+
+    async def filled(self, until_s: float) -> None:
+        """Return when there is enough for a whole transaction, when it was cleared, or at `until_s` at the latest."""
+        if not self.full:
+            await _happened(self._filled, until_s)
+
+
+async def _happened(event: asyncio.Event, until_s: float) -> None:
+    event.clear()
+    if (seconds := until_s - clock.elapsed_s()) <= 0:
+        return
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        pass

@@ -22,7 +22,7 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     security: Mapping[str, Any] = {}
 
     chunk_records: int = 2_000
-    linger_s: float = 0.02
+    linger_s: float = 0.05  # between two transactions of a partition that are not full (pipeline.engine.pace)
     tick_s: float = 5.0
     rest_s: float = 0.2  # a position that moved over markers only waits so long for records to go with
 
@@ -37,6 +37,7 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     fetch_bytes: int = 1 << 20
     fetch_min_bytes: int = 1
     fetch_wait_s: float = 0.05
+    fetch_pause_s: float = 0.02  # at most, after a fetch that brought little: the next one brings more
     restore_bytes: int = 4 << 20
 
     web_host: str = "127.0.0.1"

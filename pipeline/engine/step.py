@@ -78,6 +78,8 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True):
 
     `open` gets topic, partition and the partition counts of `topics`, `outputs` and the changelog.
     A stage with a changelog reads exactly one topic, and the changelog has as many partitions as that topic.
+    Transactions that are not full begin once in `lingers` times the setting `linger_s`, at the same moment in all partitions of the stage;
+    `phase` moves that moment by its share of the time, so that a stage begins when the one before it has written.
     """
 
     name: str
@@ -85,6 +87,8 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True):
     open: Callable[[str, int, Mapping[str, int]], Step]
     changelog: str | None = None
     outputs: tuple[str, ...] = ()
+    lingers: float = 1.0
+    phase: float = 0.0
 
     def __post_init__(self) -> None:
         if self.changelog is not None and len(self.topics) != 1:

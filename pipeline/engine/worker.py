@@ -78,8 +78,9 @@ def _add_agent(app: App, stage: Stage) -> None:
 
     @app.agent(topic, name=stage.name)
     async def pass_on(stream: Any) -> None:
-        async for chunk in stream:
-            app.engine.hand_over(chunk)
+        async for chunks in stream:
+            for chunk in chunks:
+                app.engine.hand_over(chunk)
 
 
 async def _close_before_shutdown(app: App, **_: Any) -> None:

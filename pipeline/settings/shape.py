@@ -106,8 +106,8 @@ class EngineTable(Table):
         int, Strict(), Field(ge=1, le=4_000, description="most records in one transaction"), give("give a whole number from 1 to 4000")
     ] = 2_000
     linger_s: Annotated[
-        float, Field(ge=0, le=1, description="wait for more when there is little"), give("give a number of seconds from 0 to 1")
-    ] = 0.02
+        float, Field(ge=0, le=1, description="between two transactions that are not full"), give("give a number of seconds from 0 to 1")
+    ] = 0.05
     session_timeout_s: Annotated[
         int,
         Strict(),

@@ -7,14 +7,17 @@ import logging
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 from aiokafka import AIOKafkaProducer
 from faust.types import TP
 
+from pipeline.engine import clock
 from pipeline.engine.barrier import Barrier
-from pipeline.engine.driver import ChunkScheduler
+from pipeline.engine.driver import ChunkScheduler, next_look_s
 from pipeline.engine.engine import Engine
 from pipeline.engine.observer import SilentObserver, no_fault
+from pipeline.engine.pace import Pace
 from pipeline.engine.queue import ChunkQueue
 from pipeline.engine.quiet import FloodLimit
 from pipeline.engine.records import Chunk, GapError, continued, joined, sliced
@@ -112,11 +115,16 @@ async def test_the_barrier_waits_for_all_or_for_one_that_gives_up() -> None:
     await asyncio.wait_for(left.wait(), 1)
 
 
-def test_chunks_come_round_robin_over_the_partitions() -> None:
+def test_chunks_come_round_robin_over_the_partitions_together_by_topic() -> None:
     scheduler = ChunkScheduler()
     scheduler.chunk_records = 1
-    fetches = {TP("t", 0): chunk(0, 3, 0, 1, 2), TP("t", 1): chunk(7, 8, 7)}
-    assert [(place.partition, part.start) for place, part in scheduler.iterate(fetches)] == [(0, 0), (1, 7), (0, 1), (0, 2)]
+    fetches = {TP("t", 0): chunk(0, 3, 0, 1, 2), TP("t", 1): chunk(7, 8, 7), TP("u", 0): msgspec.structs.replace(chunk(4, 5, 4), topic="u")}
+    assert [(place, [part.start for part in parts]) for place, parts in scheduler.iterate(fetches)] == [
+        (TP("t", 0), [0, 7]),
+        (TP("u", 0), [4]),
+        (TP("t", 0), [1]),
+        (TP("t", 0), [2]),
+    ]
 
 
 def test_the_log_says_how_many_lines_were_left_out() -> None:
@@ -183,3 +191,51 @@ def test_impossible_stages_are_refused() -> None:
         _stage(topics=("a", "b"))
     with pytest.raises(ValueError, match="topic in is read by the stages s and other"):
         Engine(EngineSettings(bootstrap="b", app_id="a"), [_stage(), _stage(name="other")], SilentObserver(), no_fault)
+
+
+def _begins(pace: Pace, *comings_s: float) -> list[float]:
+    """When the transactions begin that take records which come at these times."""
+    begins = []
+    for since_s in comings_s:
+        begins.append(max(since_s, pace.next_s(since_s)))
+        pace.begin(begins[-1])
+    return begins
+
+
+@pytest.mark.parametrize(
+    ("lingers", "phase", "comings_s", "expected_s"),
+    [
+        (1.0, 0.0, (10.02,), [10.025]),  # quiet: at once, with what comes right behind
+        (1.0, 0.0, (10.02, 10.03, 10.05), [10.025, 10.1, 10.2]),  # busy: at the beats, which are multiples of 0.1 s
+        (1.0, 0.0, (10.0985, 10.0985), [10.1035, 10.2]),  # a timer that rings early has rung at its beat
+        (1.0, 0.3, (10.02, 10.027, 10.04), [10.025, 10.032, 10.13]),  # its beat is at 10.03: one before it, one behind
+        (5.0, 0.0, (10.02, 10.03), [10.025, 10.5]),
+    ],
+)
+def test_transactions_begin_at_beats(lingers: float, phase: float, comings_s: tuple[float, ...], expected_s: list[float]) -> None:
+    stage = Stage(name="s", topics=("t",), open=lambda *_: pytest.fail("not opened"), lingers=lingers, phase=phase)
+    assert _begins(Pace(stage, 0.1), *comings_s) == pytest.approx(expected_s)
+
+
+def test_without_a_linger_nothing_waits() -> None:
+    stage = Stage(name="s", topics=("t",), open=lambda *_: pytest.fail("not opened"))
+    assert _begins(Pace(stage, 0.0), 10.02, 10.02, 10.03) == [10.02, 10.02, 10.03]
+
+
+async def test_waiting_for_a_beat_ends_when_there_is_enough() -> None:
+    queue = _queue([])
+    queue.put(chunk(0, 1, 0))
+    waiter = asyncio.ensure_future(queue.filled(clock.elapsed_s() + 60))
+    await asyncio.sleep(0.01)
+    assert not waiter.done()
+    queue.put(chunk(1, 2, 1))
+    await asyncio.wait_for(waiter, 1)
+    await asyncio.wait_for(queue.filled(clock.elapsed_s() + 60), 1)  # and does not begin where there is
+    waiter = asyncio.ensure_future(_queue([]).filled(clock.elapsed_s() + 0.01))
+    await asyncio.wait_for(waiter, 1)
+
+
+def test_little_is_followed_by_a_pause_that_ends_at_the_beat() -> None:
+    settings = EngineSettings(bootstrap="b:1", app_id="a", linger_s=0.1, fetch_pause_s=0.04)
+    assert [next_look_s(now_s, settings) for now_s in (10.0, 10.03, 10.08)] == pytest.approx([10.04, 10.07, 10.1])
+    assert next_look_s(10.03, msgspec.structs.replace(settings, linger_s=0.0)) == 10.03

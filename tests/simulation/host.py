@@ -193,8 +193,9 @@ class Host:
             fetched = {place: chunk for place in list(self._positions) if (chunk := self._take(place)) is not None}
             if fetched and self.chance.random() < 0.3:
                 await self.breath()  # it waits in Faust's streams, perhaps for longer than a generation
-            for _, chunk in self._scheduler.iterate(fetched):
-                self.engine.hand_over(chunk)
+            for _, chunks in self._scheduler.iterate(fetched):
+                for chunk in chunks:
+                    self.engine.hand_over(chunk)
 
     def _take(self, place: Place) -> Chunk | None:
         """Whatever one fetch of a partition gives: committed records, with the positions before and after it."""
@@ -215,6 +216,9 @@ class Host:
     def release(self, place: TopicPartition) -> None:
         self._held.discard(place)
         self._news.set()
+
+    def expect(self) -> None:
+        """It looks all the time."""
 
     def read_to_end(self, place: TopicPartition, offset: int) -> bool:
         return self._positions.get(place) == offset >= self.broker.logs[place].high
