@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 import subprocess
 import sys
@@ -194,3 +195,17 @@ class Crew:
                 )
                 raise NotSeenError(f"{what}: not within {within_s:.0f} s\n{logs}")
             await asyncio.sleep(LOOK_S)
+
+    def files_written(self, seat: Seat) -> set[str]:
+        """The files that a worker has open for writing, but its log; where the system does not tell (no /proc), none."""
+        folder = Path(f"/proc/{seat.process.pid}/fdinfo") if seat.process is not None else None
+        if folder is None or not folder.exists():
+            return set()
+        open_for_writing = {path.name for path in folder.iterdir() if _is_written(path)}
+        targets = {(folder.parent / "fd" / number).resolve() for number in open_for_writing}
+        return {str(target) for target in targets if target.is_file()} - {str(self.log_path(seat).resolve())}
+
+
+def _is_written(info: Path) -> bool:
+    flags = next(line for line in info.read_text().splitlines() if line.startswith("flags:"))
+    return int(flags.split()[1], 8) & os.O_ACCMODE != os.O_RDONLY

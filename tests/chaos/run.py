@@ -200,6 +200,8 @@ async def settled(stage: Stage, folder: Path) -> tuple[dict[str, str], dict[str,
         await asyncio.sleep(0.5)
         await drained(stage, crew)
         live = await memory(crew)
+        if written := {file for seat in crew.seats.values() for file in crew.files_written(seat)}:
+            raise NotSeenError(f"a worker keeps nothing on disk, but has open for writing: {', '.join(sorted(written))}")
         await left(crew)
     fresh = stage.crew_of(1, _made(folder / "restoring"), tick_s=NEVER_S)
     async with fresh.working():
