@@ -79,14 +79,15 @@ def _grown(bench: Bench, here: Site, name: str, what: str, calls: int, start: Ca
     told = checked(here, load.results)
     with start() as process:
         restore_s = process.await_ready()
-        restored = process.used().resident_bytes
+        restored = process.used()
     live = next(sample for sample in course.samples if sample.taken * load.events >= load.ringing * course.total).resident_bytes
     return msgspec.structs.replace(
         row,
         what=f"{what}; the end of {load.ended:,} of them is measured. A start without any state takes {idle_s:.1f} s",
         bytes_per_open_call=round((live - empty) / calls),
-        restored_bytes_per_open_call=round((restored - empty) / (calls - load.ended)),
+        restored_bytes_per_open_call=round((restored.resident_bytes - empty) / (calls - load.ended)),
         restore_s=round(restore_s, 1),
+        restore_cpu_s=round(restored.cpu_s, 1),
         checked=told,
     )
 

@@ -62,6 +62,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     bytes_per_open_call: float | None = None
     restored_bytes_per_open_call: float | None = None
     restore_s: float | None = None
+    restore_cpu_s: float | None = None
     decoder_us: dict[str, float] = {}
     rounds: tuple[float, ...] = ()
     checked: str = ""

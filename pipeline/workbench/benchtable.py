@@ -8,6 +8,7 @@ from importlib import metadata
 
 import msgspec
 
+from pipeline.compiled import core_form
 from pipeline.settings import Settings
 from pipeline.workbench.benchgoals import Judged, judged, sentence
 from pipeline.workbench.benchrow import Row
@@ -27,7 +28,9 @@ COLUMNS = (
     ("p99_ms", "p99 ms"),
     ("worst_ms", "worst ms"),
     ("bytes_per_open_call", "bytes/open call"),
+    ("restored_bytes_per_open_call", "when restored"),
     ("restore_s", "restart s"),
+    ("restore_cpu_s", "restart CPU s"),
 )
 """A column is shown if any row has it."""
 
@@ -84,6 +87,7 @@ def surroundings(settings: Settings, bootstrap: str | None) -> dict[str, str]:
         "version": metadata.version("callverdict"),
         "machine": machine(),
         "system": f"{platform.system()} {platform.release()}, Python {platform.python_version()}",
+        "core": core_form(),
         "kafka": f"the one at {bootstrap}"
         if bootstrap
         else "one broker of its own on this machine, not on the worker's core where there is another",

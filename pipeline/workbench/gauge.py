@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple, Self
 
+from pipeline.compiled import CHOICE
 from pipeline.errors import CallverdictError
 from pipeline.settings.reading import CONFIG, FILE_NAME, PREFIX
 from pipeline.workbench.brokers import HOST, free_ports
@@ -143,8 +144,9 @@ class MeasuredPeer(Measured):
 
 
 def own_environ(folder: Path) -> dict[str, str]:
-    """Return an environment in which only that folder's callverdict.toml counts."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)} | {CONFIG: str(folder / FILE_NAME)}
+    """Return an environment in which only that folder's callverdict.toml counts, and the form of the core that was asked for."""
+    kept = {name: value for name, value in os.environ.items() if name == CHOICE or not name.startswith(PREFIX)}
+    return kept | {CONFIG: str(folder / FILE_NAME)}
 
 
 def machine() -> str:
