@@ -29,9 +29,10 @@ TALLY, LATE = msgspec.json.Decoder(TallyRow), msgspec.json.Decoder(LateRow)
 
 
 def findings(world: World) -> list[str]:
-    """Say everything that is wrong, the world's own findings first. Empty: nothing is."""
+    """Say everything that is wrong, what was seen on the way first. Empty: nothing is."""
     with structlog.testing.capture_logs():
-        return [*world.findings, *_wrong_rows(world), *_wrong_dead_letters(world), *_wrong_memory(world), *_wrong_replay(world)]
+        of_the_run = [*world.findings, *world.broker.findings]
+        return [*of_the_run, *_wrong_rows(world), *_wrong_dead_letters(world), *_wrong_memory(world), *_wrong_replay(world)]
 
 
 # -- rows
