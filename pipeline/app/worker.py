@@ -68,7 +68,7 @@ def _tally(settings: Settings, topic: Names, limit: int, telemetry: Telemetry) -
         name="tally",
         topics=(topic.partials,),
         changelog=topic.tally_changelog,
-        outputs=(topic.events, topic.tallies, topic.late, topic.dead_letters),
+        outputs=(topic.events, topic.tallies, topic.tallies_agents, topic.audit, topic.late, topic.dead_letters),
         open=lambda _, partition, counts: TallyStep(partition, counts, topic, rules, BadRun(limit), telemetry),
     )
 

@@ -7,12 +7,12 @@ import heapq
 import msgspec
 
 from pipeline.core.call import Call, Closed
-from pipeline.core.model import CallRow, LateRow, LegRow, Policy
+from pipeline.core.model import CallRow, LateRow, LegRow
 from pipeline.core.routing import CoreSeen, Facts, Linked
-from pipeline.core.tally import Slot, SlotKey, gone_ms
+from pipeline.core.tally import Delta, DeltaKey
 
 NEVER_MS = -1
-DUE_CALL, DUE_CLOSED, DUE_SLOT = 0, 1, 2
+DUE_CALL, DUE_CLOSED = 0, 1
 """What an entry of the agenda is about."""
 
 
@@ -35,22 +35,19 @@ class Assembly(msgspec.Struct):
     cores: dict[str, dict[str, dict[str, int]]] = {}  # tenant -> source -> core_id -> when that run of the switch was first seen
     calls: dict[str, Call] = {}
     closed: dict[str, Closed] = {}
-    slots: dict[SlotKey, Slot] = {}
     agenda: list[tuple[int, int, str]] = []  # heap of (due_ms, DUE_..., key)
     dirty: dict[str, Call] = {}
     touched: dict[str, None] = {}  # keys of calls and closed calls, changed since the last drain
-    touched_slots: dict[SlotKey, Slot] = {}  # with the last value, also of those that are gone
-    dropped_slots: dict[SlotKey, None] = {}
+    deltas: dict[DeltaKey, Delta] = {}  # of the tallies, since the last drain
     clock_moved: bool = False
     cores_moved: bool = False
 
 
 class Drained(msgspec.Struct):
-    """What changed since the last drain. None stands for: gone. `partials` are the last counts, also of slots that are gone."""
+    """What changed since the last drain. None stands for: gone."""
 
     homes: dict[str, Call | Closed | None]
-    slots: dict[SlotKey, Slot | None]
-    partials: dict[SlotKey, Slot]
+    deltas: dict[DeltaKey, Delta]
     clock_moved: bool
     cores_moved: bool
 
@@ -58,9 +55,8 @@ class Drained(msgspec.Struct):
 def drain(state: Assembly) -> Drained:
     """Return what changed since the last call and forget that it did."""
     homes = {key: state.calls.get(key) or state.closed.get(key) for key in state.touched}
-    slots = {key: state.slots.get(key) for key in (*state.touched_slots, *state.dropped_slots)}
-    drained = Drained(homes, slots, state.touched_slots, state.clock_moved, state.cores_moved)
-    state.touched, state.touched_slots, state.dropped_slots = {}, {}, {}
+    drained = Drained(homes, state.deltas, state.clock_moved, state.cores_moved)
+    state.touched, state.deltas = {}, {}
     state.clock_moved = state.cores_moved = False
     return drained
 
@@ -75,16 +71,10 @@ def restore_home(state: Assembly, key: str, home: Call | Closed | None) -> None:
         state.closed[key] = home
 
 
-def restored(state: Assembly, policy: Policy) -> None:
+def restored(state: Assembly) -> None:
     """Rebuild what is derived, once everything stored is back."""
     state.dirty = {key: call for key, call in sorted(state.calls.items()) if call.is_dirty}
     agenda = [(call.due_ms, DUE_CALL, key) for key, call in state.calls.items() if call.due_ms is not None]
     agenda += [(closed.until_ms, DUE_CLOSED, key) for key, closed in state.closed.items()]
-    agenda += [(gone_ms(slot, policy), DUE_SLOT, slot_text(slot)) for slot in state.slots]
     heapq.heapify(agenda)
     state.agenda = agenda
-
-
-def slot_text(key: SlotKey) -> str:
-    """Return a window's key as the agenda has it."""
-    return msgspec.json.encode(key).decode()

@@ -13,7 +13,7 @@ import msgspec
 from pipeline.core.leg import Leg, merge, merge_link
 from pipeline.core.model import LegEvent
 from pipeline.core.routing import GROUP_RANK, MAX_HOPS, MOST_VIA, Facts, Linked, parent_of
-from pipeline.core.tally import Unit
+from pipeline.core.units import CallUnits, LegUnits
 
 Link = tuple[int, str]
 """(rank, what stands above)"""
@@ -46,7 +46,8 @@ class Call(msgspec.Struct, array_like=True, gc=False):
     last_ms: int = 0
     rows: dict[str, Published] = {}
     row: Published | None = None
-    units: dict[str, Unit] = {}
+    leg_units: LegUnits = {}
+    call_units: CallUnits = {}
     due_ms: int | None = None  # when stream time has to look at this call again
     is_dirty: bool = False  # facts came in since the last review
 

@@ -106,12 +106,11 @@ def _credits(scene: Scene, unit: Unit) -> Iterable[tuple[TallyKey, Tally]]:
 
 def _unit_of_leg(scene: Scene, leg: Leg, verdict: Verdict | None) -> Unit:
     happenings = [Happening(leg.offered_ms or 0, Tally(counts={"legs_offered": 1, "legs_pending": 1}))]
-    ended_ms = leg.last_ms if leg.ended_ms is None else leg.ended_ms
-    is_answered = verdict is None or verdict.result == Result.ANSWERED
-    outcome_ms = leg.answered_ms if is_answered and leg.answered_ms is not None else ended_ms
     happenings += [Happening(win.at_ms, _race(scene, leg, win.at_ms)) for win in scene.wins if win.leg_id == leg.leg_id]
     if verdict is not None:
-        happenings.append(Happening(outcome_ms, _result(scene, leg, verdict)))
+        ended_ms = leg.last_ms if leg.ended_ms is None else leg.ended_ms
+        decided_ms = leg.answered_ms if verdict.result == Result.ANSWERED and leg.answered_ms is not None else ended_ms
+        happenings.append(Happening(decided_ms, _result(scene, leg, verdict)))
         if talked_ms := talk_ms(scene, leg):
             happenings.append(Happening(ended_ms, Tally(counts={"legs_talk_ms": talked_ms})))
     return Unit(queue=queue_of(scene, leg) or NO_QUEUE, agent=leg.agent, happenings=tuple(happenings))
