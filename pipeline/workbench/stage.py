@@ -10,7 +10,7 @@ from typing import NamedTuple
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.rule import Rule
-from rich.table import Column, Table
+from rich.table import Table
 from rich.text import Text
 
 from pipeline.workbench.board import AROUND_ROWS, COLUMNS, LEGEND, UNITS, Numbers, drawn, total_of

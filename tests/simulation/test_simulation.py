@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 
-from pipeline.core.model import CallRow, LateRow, LegEvent, LegRow, TallyRow
+from pipeline.core.model import AgentTallyRow, AuditRow, CallRow, LateRow, LegEvent, LegRow, TallyRow
 from pipeline.errors import BadRecord
 from pipeline.settings import load, policy
 from pipeline.vendors import canonical
@@ -58,7 +58,7 @@ def run(events: list[LegEvent], seed: int, most: int, crash: float) -> None:
     rows = rows_of(cluster)
     assert differences(rows, judge(events, POLICY, until_ms=last_ms + FAR_MS)) == []
     assert unbalanced(rows) == []
-    assert is_in_order((key_of(row), row.revision) for row in rows if not isinstance(row, LateRow))
+    assert is_in_order((key_of(row), row.revision) for row in rows if not isinstance(row, LateRow | AuditRow))
     assert not any(cluster.logs[cluster.names.dead_letters, partition] for partition in range(3))
 
 
@@ -68,6 +68,7 @@ def rows_of(cluster: Cluster) -> list[Row]:
         *_rows(cluster, cluster.names.legs, LegRow),
         *_rows(cluster, cluster.names.results, CallRow),
         *_rows(cluster, cluster.names.tallies, TallyRow),
+        *_rows(cluster, cluster.names.tallies_agents, AgentTallyRow),
     ]
 
 
