@@ -54,6 +54,11 @@ class AssembleStep:
         self._facts_sent: set[int] = set()  # by the chunk at hand, to these partitions
         self._broker_ms = -1  # of the newest record that a producer wrote here itself
 
+    @property
+    def state(self) -> Assembly:
+        """The calls of this partition, to be looked at only."""
+        return self._state
+
     def restore(self, key: bytes, value: bytes | None) -> None:
         """Put one record of the changelog back."""
         if key == codec.SIZES_KEY:
@@ -110,7 +115,7 @@ class AssembleStep:
                         continue
                 self._take(item, outputs, rows)
         self._telemetry.records_in("assemble", len(records))
-        self._telemetry.legs(row for row in rows.values() if isinstance(row, LegRow))
+        self._telemetry.rows(rows.values())
         for partition in sorted(self._facts_sent):
             outputs[self._names.events, partition].append((codec.CONTROL_KEY, REVIEW, ()))
         self._facts_sent.clear()
@@ -176,7 +181,6 @@ class AssembleStep:
 
     def _drained(self, outputs: Outputs) -> list[tuple[bytes, bytes | None]]:
         drained = assembly.drain(self._state)
-        self._telemetry.calls_kept(self._partition, len(self._state.calls))
         changes = [codec.home_record(key, home) for key, home in drained.homes.items()]
         self._broadcast(drained, outputs)
         if drained.clock_moved:
@@ -192,7 +196,6 @@ class AssembleStep:
             partial = partial_of(delta_key, delta)
             outputs[topic, partition_of(key, count)].append((key, codec.encode(partial), ()))
         if drained.clock_moved:
-            self._telemetry.watermark(self._partition, self._state.now_ms)
             reached = codec.encode(Reached(partition=self._partition, at_ms=self._state.now_ms))
             for partition in range(count):
                 outputs[topic, partition].append((codec.CONTROL_KEY, reached, ()))

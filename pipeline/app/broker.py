@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import KafkaConnectionError
 
+from pipeline.app.cluster import Brokers, clients
 from pipeline.app.topics import Topic
-from pipeline.errors import SettingsError
+from pipeline.engine.refusal import explained
+from pipeline.errors import CallverdictError, SettingsError
 
 TOPIC_ALREADY_EXISTS = 36
+Answer = TypeVar("Answer")
+
+ANSWER_S = 30.0
 SETTLE_S = 20.0
 POLL_S = 0.1
 
@@ -26,22 +32,56 @@ ADVICE = {
 """By Kafka's error code, for a topic that could not be made."""
 
 
-@asynccontextmanager
-async def admin(bootstrap: str) -> AsyncIterator[AIOKafkaAdminClient]:
-    client = AIOKafkaAdminClient(bootstrap_servers=bootstrap, client_id="callverdict")
+class BrokerSilentError(CallverdictError):
+    """A broker that answered at first and then no more."""
+
+
+async def answered(talk: Coroutine[Any, Any, Answer], *, within_s: float = ANSWER_S) -> Answer:
+    """Await a talk with the brokers. Raises BrokerSilentError if it takes too long.
+
+    In a task of its own: when a broker goes away in the middle, its client waits for ever, or cancels what waits for it.
+    """
+    task = asyncio.ensure_future(talk)
     try:
-        await client.start()
+        await asyncio.wait({task}, timeout=within_s)
+        if task.done() and not task.cancelled():
+            return task.result()
+    finally:
+        task.cancel()
+    raise BrokerSilentError("the brokers answered and then fell silent: see that they run, and try again")
+
+
+@asynccontextmanager
+async def admin(brokers: Brokers) -> AsyncIterator[AIOKafkaAdminClient]:
+    """A client of the cluster. Raises SettingsError if a broker answers and refuses, aiokafka's KafkaConnectionError if none answers."""
+    client = AIOKafkaAdminClient(**clients(brokers), client_id="callverdict")
+    try:
+        await started(client, brokers)
         yield client
     finally:
         await client.close()
 
 
-async def create(bootstrap: str, topics: Sequence[Topic]) -> tuple[str, ...]:
+async def started(client: AIOKafkaAdminClient, brokers: Brokers) -> None:
+    try:
+        await client.start()
+    except KafkaConnectionError as error:
+        told = await explained(error, clients(brokers))
+        if told is error:
+            raise
+        raise SettingsError([str(told.args[0])]) from error
+
+
+async def create(brokers: Brokers, topics: Sequence[Topic]) -> tuple[str, ...]:
     """Make the topics that are not there; return their names once every partition has a leader.
 
     What is there stays as it is: `differences` tells of it. Raises SettingsError with a line for each topic that the broker refused.
     """
-    async with admin(bootstrap) as client:
+    return await answered(_create(brokers, topics))
+
+
+async def _create(brokers: Brokers, topics: Sequence[Topic]) -> tuple[str, ...]:
+    async with admin(brokers) as client:
         there = await described(client)
         missing = [topic for topic in topics if topic.name not in there]
         if missing:
@@ -52,9 +92,13 @@ async def create(bootstrap: str, topics: Sequence[Topic]) -> tuple[str, ...]:
     return tuple(topic.name for topic in missing)
 
 
-async def differences(bootstrap: str, topics: Sequence[Topic]) -> list[str]:
+async def differences(brokers: Brokers, topics: Sequence[Topic]) -> list[str]:
     """One sentence for each way in which the broker's topics are not the declared ones; none if all is well."""
-    async with admin(bootstrap) as client:
+    return await answered(_differences(brokers, topics))
+
+
+async def _differences(brokers: Brokers, topics: Sequence[Topic]) -> list[str]:
+    async with admin(brokers) as client:
         there = await described(client)
         configs = await configured(client, [topic for topic in topics if topic.name in there])
     return [line for topic in topics for line in differing(topic, there.get(topic.name), configs.get(topic.name, {}), there)]

@@ -14,6 +14,7 @@ import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from pipeline.app import broker
+from pipeline.app.cluster import Brokers, clients
 from pipeline.app.topics import names
 from pipeline.errors import SettingsError
 from pipeline.settings import Settings
@@ -43,11 +44,15 @@ def inputs(settings: Settings) -> tuple[str, ...]:
     return (*(source.topic for source in settings.sources), ours.events, ours.partials)
 
 
-async def lag(bootstrap: str, group: str, topics: Sequence[str], *, now_ms: int) -> tuple[Lag, ...]:
-    """Every partition of these topics. Raises SettingsError if one is missing."""
-    partitions = await partitions_of(bootstrap, topics)
+async def lag(brokers: Brokers, group: str, topics: Sequence[str], *, now_ms: int) -> tuple[Lag, ...]:
+    """Every partition of these topics. Raises SettingsError if one is missing, BrokerSilentError if the brokers go away meanwhile."""
+    return await broker.answered(_lag(brokers, group, topics, now_ms))
+
+
+async def _lag(brokers: Brokers, group: str, topics: Sequence[str], now_ms: int) -> tuple[Lag, ...]:
+    partitions = await partitions_of(brokers, topics)
     consumer = AIOKafkaConsumer(
-        bootstrap_servers=bootstrap, group_id=group, client_id="callverdict-lag", enable_auto_commit=False,
+        **clients(brokers), group_id=group, client_id="callverdict-lag", enable_auto_commit=False,
         isolation_level="read_committed", auto_offset_reset="earliest", max_partition_fetch_bytes=FETCH_BYTES,
     )  # fmt: skip
     consumer.assign(partitions)
@@ -64,8 +69,8 @@ async def lag(bootstrap: str, group: str, topics: Sequence[str], *, now_ms: int)
     )
 
 
-async def partitions_of(bootstrap: str, topics: Sequence[str]) -> list[TopicPartition]:
-    async with broker.admin(bootstrap) as client:
+async def partitions_of(brokers: Brokers, topics: Sequence[str]) -> list[TopicPartition]:
+    async with broker.admin(brokers) as client:
         there = await broker.described(client)
     if missing := [topic for topic in topics if topic not in there]:
         raise SettingsError([f"{topic} is missing: make it with `callverdict topics create`" for topic in missing])

@@ -68,7 +68,9 @@ class TallyStep:
                     (codec.key_of(late), codec.encode(late), codec.HEADERS)
                 )
         self._telemetry.records_in("tally", len(records))
-        for row in totals.take_rows(self._state, self._policy):
+        rows = list(totals.take_rows(self._state, self._policy))
+        self._telemetry.tallies(rows)
+        for row in rows:
             place = self._tallies if isinstance(row, TallyRow) else self._agents
             outputs[place].append((codec.key_of(row), codec.encode(row), codec.HEADERS))
         return Batch(outputs=outputs, changes=self._drained())

@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from pipeline.app import codec
+from pipeline.app import broker, codec
+from pipeline.app.cluster import Cluster, cluster
 from pipeline.app.topics import names
 from pipeline.core.model import LATEST_MS, LegEvent, Policy
 from pipeline.core.routing import EVERY_ORIGIN, Facts, Linked, Watermark
@@ -23,17 +24,14 @@ class TickError(CallverdictError):
 
 async def tick(settings: Settings, until: str) -> tuple[int, int]:
     """Write the watermark. Return (its time in ms, the number of partitions). Raises TickError."""
-    topic = names(settings).events
-    async with AIOKafkaConsumer(
-        bootstrap_servers=settings.bootstrap, isolation_level="read_committed", enable_auto_commit=False, auto_offset_reset="earliest"
-    ) as consumer:
-        partitions = sorted(consumer.partitions_for_topic(topic) or await _partitions(consumer, topic))
-        if until in ("settle", "ttl"):
-            at_ms = await _last_ms(consumer, topic, partitions) + margin_ms(policy(settings), until)
-        else:
-            at_ms = time_ms(until)
+    topic, asked = names(settings).events, cluster(settings)
+    partitions = await _partitions(asked, topic)
+    if until in ("settle", "ttl"):
+        at_ms = await _last_ms(asked, topic, partitions) + margin_ms(policy(settings), until)
+    else:
+        at_ms = time_ms(until)
     value = codec.encode(Watermark(origin=EVERY_ORIGIN, at_ms=at_ms))
-    async with AIOKafkaProducer(bootstrap_servers=settings.bootstrap, enable_idempotence=True) as producer:
+    async with AIOKafkaProducer(**asked.clients, enable_idempotence=True) as producer:
         for partition in partitions:
             await producer.send(topic, value, key=codec.CONTROL_KEY, partition=partition)
     return at_ms, len(partitions)
@@ -60,17 +58,24 @@ def time_ms(text: str) -> int:
     return at_ms
 
 
-async def _partitions(consumer: AIOKafkaConsumer, topic: str) -> set[int]:
-    await consumer._client.force_metadata_update()  # noqa: SLF001 - the public call has no way to ask for one topic
-    found = consumer.partitions_for_topic(topic)
-    if not found:
+async def _partitions(asked: Cluster, topic: str) -> list[int]:
+    async with broker.admin(asked) as client:
+        there = await broker.described(client)
+    if topic not in there:
         raise TickError(f"topic {topic} does not exist: run `callverdict topics create`")
-    return set(found)
+    return sorted(part["partition"] for part in there[topic]["partitions"])
 
 
-async def _last_ms(consumer: AIOKafkaConsumer, topic: str, partitions: list[int]) -> int:
+async def _last_ms(asked: Cluster, topic: str, partitions: list[int]) -> int:
     """Read the whole topic for its latest event time."""
     places = [TopicPartition(topic, partition) for partition in partitions]
+    async with AIOKafkaConsumer(
+        **asked.clients, isolation_level="read_committed", enable_auto_commit=False, auto_offset_reset="earliest"
+    ) as consumer:
+        return await _read_last_ms(consumer, topic, places)
+
+
+async def _read_last_ms(consumer: AIOKafkaConsumer, topic: str, places: list[TopicPartition]) -> int:
     consumer.assign(places)
     ends = await consumer.end_offsets(places)
     await consumer.seek_to_beginning(*places)

@@ -9,6 +9,7 @@ from aiohttp import web
 
 from pipeline.app.assemble import AssembleStep
 from pipeline.app.deadletters import BadRun
+from pipeline.app.gauges import Gauges
 from pipeline.app.intake import Intake
 from pipeline.app.normalize import NormalizeStep
 from pipeline.app.tally import TallyStep
@@ -17,7 +18,8 @@ from pipeline.app.topics import Names, names
 from pipeline.engine.settings import EngineSettings
 from pipeline.engine.step import Stage
 from pipeline.engine.worker import App, build, run
-from pipeline.settings import Settings, policy
+from pipeline.settings import Settings, policy, security
+from pipeline.settings.shape import NUMBER
 
 AGENTS = ("normalize", "assemble", "tally")
 Route = Callable[[web.Request], Awaitable[web.Response]]
@@ -73,12 +75,14 @@ def _tally(settings: Settings, topic: Names, limit: int, telemetry: Telemetry) -
     )
 
 
-def engine_settings(settings: Settings, *, web_port: int | None) -> EngineSettings:
-    """Return what the engine is told of an operator's settings."""
+def engine_settings(settings: Settings, *, web_port: int | None, number: int = 1) -> EngineSettings:
+    """Return what the engine of the worker with this number is told of an operator's settings."""
     engine = settings.engine
     return EngineSettings(
         bootstrap=settings.bootstrap,
         app_id=settings.app_id,
+        instance_id=engine.instance_id.replace(NUMBER, str(number)) or None,
+        security=security(settings.security),
         chunk_records=engine.chunk_records,
         linger_s=engine.linger_s,
         tick_s=engine.tick_s,
@@ -89,29 +93,34 @@ def engine_settings(settings: Settings, *, web_port: int | None) -> EngineSettin
     )
 
 
-def run_worker(settings: Settings, agents: Collection[str], *, web_port: int | None, accept_bad: int = 0) -> int:
-    """Run a worker in this process until it is told to stop. Return its exit code."""
+def run_worker(
+    settings: Settings, agents: Collection[str], *, web_port: int | None, number: int = 1, accept_bad: int = 0, parent: int | None = None
+) -> int:
+    """Run a worker in this process until it is told to stop, or its parent is gone. Return its exit code."""
     telemetry = Telemetry()
-    app = build(engine_settings(settings, web_port=web_port), stages(settings, agents, telemetry, accept_bad=accept_bad), telemetry)
-    return run(app, routes(app, telemetry))
+    engine = engine_settings(settings, web_port=web_port, number=number)
+    app = build(engine, stages(settings, agents, telemetry, accept_bad=accept_bad), telemetry)
+    return run(app, routes(app, telemetry), parent=parent)
 
 
 def routes(app: App, telemetry: Telemetry) -> dict[str, Route]:
     """Return the worker's own pages: /livez, /readyz, /status, /metrics."""
+    gauges = Gauges(app.engine, app.watch)
+    telemetry.registry.register(gauges)
 
     async def livez(_: web.Request) -> web.Response:
-        return web.Response(text="ok\n")
+        return web.Response(text="ok\n")  # that it comes at all says that the event loop turns
 
     async def readyz(_: web.Request) -> web.Response:
-        ready = app.engine.ready()
-        return web.Response(
-            text="ok\n" if ready else "not ready: partitions are being assigned or restored\n", status=200 if ready else 503
-        )
+        trouble = app.watch.trouble()
+        return web.Response(text="ok\n" if trouble is None else f"not ready: {trouble}\n", status=200 if trouble is None else 503)
 
     async def status(_: web.Request) -> web.Response:
-        return web.Response(body=msgspec.json.encode(app.engine.status()), content_type="application/json")
+        await gauges.refresh()
+        return web.Response(body=msgspec.json.encode(gauges.status()), content_type="application/json")
 
     async def metrics(_: web.Request) -> web.Response:
+        await gauges.refresh()
         return web.Response(body=telemetry.exposition(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
 
     return {"/livez": livez, "/readyz": readyz, "/status": status, "/metrics": metrics}

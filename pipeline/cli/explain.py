@@ -44,6 +44,8 @@ def explain(
 
     if (call_id is None) == (leg_id is None):
         raise click.UsageError("give --call with a call's id, or --leg with a leg's; `callverdict replay --results` lists the calls")
+    if files and bootstrap is not None:
+        raise click.UsageError("--bootstrap says where calls.events is read: leave it out with recordings, or leave the recordings out")
     settings = options.settings_with(bootstrap=bootstrap)
     try:
         if files:
@@ -86,6 +88,7 @@ def of_files(
 
 
 def of_topic(source: str | None, settings: Settings, call_id: str | None, leg_id: str | None, *, shown: bool) -> ToldCall:
+    from pipeline.app.cluster import cluster
     from pipeline.app.topics import names
     from pipeline.settings import policy
     from pipeline.workbench.explain import told
@@ -96,7 +99,7 @@ def of_topic(source: str | None, settings: Settings, call_id: str | None, leg_id
         raise click.UsageError("--source says who wrote recordings: give them, or leave it out to read calls.events")
 
     async def work() -> ToldCall:
-        async with TopicLog(settings.bootstrap, names(settings).events) as log:
+        async with TopicLog(cluster(settings), names(settings).events) as log:
             with progress("reading", shown=shown) as (expect, advance):
                 expect(2 * log.total)
                 found = await kin_events(log, call_id or leg_id or "", on_read=advance)

@@ -29,9 +29,10 @@ def lag(bootstrap: str | None, as_json: bool) -> None:
       callverdict lag --json | jq .records
     """  # noqa: D301 - \b is click's mark for lines to keep
     from pipeline.app import lag as behind
+    from pipeline.app.cluster import cluster
 
     settings = options.settings_with(bootstrap=bootstrap)
-    rows = options.run(behind.lag(settings.bootstrap, settings.app_id, behind.inputs(settings), now_ms=time.time_ns() // 1_000_000))
+    rows = options.run(behind.lag(cluster(settings), settings.app_id, behind.inputs(settings), now_ms=time.time_ns() // 1_000_000))
     show_json(rows, settings.app_id) if as_json else show_table(rows)
 
 

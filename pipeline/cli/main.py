@@ -22,6 +22,7 @@ COMMANDS = {
     "tick": ("pipeline.cli.tick:tick", "Move stream time on, as the end of a finite input needs it."),
     "replay": ("pipeline.cli.replay:replay", "Judge recorded events without Kafka."),
     "explain": ("pipeline.cli.explain:explain", "Draw one call leg by leg and say which rule decided."),
+    "show": ("pipeline.cli.show:show", "Show what stands in an output topic."),
     "rules": ("pipeline.cli.rules:rules", "Print the rule and cause tables."),
     "settings": ("pipeline.cli.settings:settings", "Show which settings are in force and where they come from."),
     "lag": ("pipeline.cli.lag:lag", "Show how far the pipeline is behind its input."),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine
+from shutil import get_terminal_size
+from textwrap import fill
 from typing import Any, TypeVar
 
 import click
@@ -26,6 +28,11 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON for a
 def settings_with(*, bootstrap: str | None) -> Settings:
     """The settings in force under this command line."""
     return load(given={"bootstrap": bootstrap})
+
+
+def indented(text: str) -> str:
+    """What belongs to the line above, broken to the terminal's width (80 where there is none)."""
+    return fill(text, width=min(get_terminal_size().columns, 120), initial_indent="    ", subsequent_indent="    ", break_on_hyphens=False)
 
 
 def run(work: Coroutine[Any, Any, Answer]) -> Answer:

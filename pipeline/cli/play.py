@@ -60,12 +60,13 @@ def play(
       callverdict play switch.events.jsonl.gz --topic calls.raw.freeswitch-esl --speed 10
       callverdict play switch.cdr.jsonl.gz --out moved.jsonl --seed demo
     """  # noqa: D301 - \b is click's mark for lines to keep
+    from pipeline.app.cluster import cluster
     from pipeline.workbench import player
 
     if topic is None and out is None:
         raise click.UsageError("nothing to do: give --topic to send, --out to write, or both")
     telling = player.Telling(speed=speed, times=times, ids=ids, seed=seed or str(uuid4()), key=key)  # type: ignore[arg-type]
-    to = options.settings_with(bootstrap=bootstrap).bootstrap if topic else None
+    to = cluster(options.settings_with(bootstrap=bootstrap)) if topic else None
     with bar(shown=not no_progress) as progress:
         task = progress.add_task("reading", total=None)
         sent = options.run(

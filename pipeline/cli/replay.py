@@ -118,6 +118,7 @@ def of_files(
 def of_topic(
     topic: str, source: str | None, settings: Settings, end: End, expect: Callable[[int], None], advance: Callable[[int], None]
 ) -> tuple[Reader | LogReader, Replay]:
+    from pipeline.app.cluster import cluster
     from pipeline.settings import policy
     from pipeline.workbench.reading import LogReader
     from pipeline.workbench.topiclog import TopicLog
@@ -125,7 +126,7 @@ def of_topic(
 
     async def work() -> tuple[Reader | LogReader, Replay]:
         reader = LogReader() if is_log else reader_of(source, settings)
-        async with TopicLog(settings.bootstrap, topic) as log:
+        async with TopicLog(cluster(settings), topic) as log:
             expect(log.total)
             if isinstance(reader, LogReader):
                 return reader, await replay_log(log, reader, policy(settings), end=end, on_read=advance)

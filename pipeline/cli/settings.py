@@ -61,11 +61,8 @@ def show_json(rows: Sequence[InForce]) -> None:
 
 
 def show_table(rows: Sequence[InForce]) -> None:
-    from rich.console import Console
-    from rich.table import Column, Table
-    from rich.text import Text
-
-    table = Table(Column("setting", no_wrap=True), Column("value", overflow="fold"), "from", "what", box=None)
+    """Two lines a setting, for a terminal of any width."""
     for row in rows:
-        table.add_row(row.key, Text(row.value), f"{row.origin} {row.name}".strip(), Text(row.description))
-    Console().print(table)
+        click.echo(f"{click.style(row.key, bold=row.origin != 'default')} = {row.value}")
+        origin = "" if row.origin == "default" else f"; from the {row.origin}, {row.name}"
+        click.echo(options.indented(f"{row.description}{origin}"))

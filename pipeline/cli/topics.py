@@ -32,10 +32,11 @@ def create(bootstrap: str | None) -> None:
       callverdict topics create --bootstrap localhost:9092
     """  # noqa: D301
     from pipeline.app import broker
+    from pipeline.app.cluster import cluster
     from pipeline.app.topics import topics as declared
 
     settings = options.settings_with(bootstrap=bootstrap)
-    made = options.run(broker.create(settings.bootstrap, declared(settings)))
+    made = options.run(broker.create(cluster(settings), declared(settings)))
     for name in made:
         click.echo(name)
     click.echo(f"{len(made)} topics made, {len(declared(settings)) - len(made)} were there", err=True)
@@ -51,10 +52,11 @@ def check(bootstrap: str | None) -> None:
       callverdict topics check --bootstrap localhost:9092
     """  # noqa: D301
     from pipeline.app import broker
+    from pipeline.app.cluster import cluster
     from pipeline.app.topics import topics as declared
 
     settings = options.settings_with(bootstrap=bootstrap)
-    lines = options.run(broker.differences(settings.bootstrap, declared(settings)))
+    lines = options.run(broker.differences(cluster(settings), declared(settings)))
     for line in lines:
         click.echo(line)
     if lines:
@@ -72,8 +74,6 @@ def list_(as_json: bool) -> None:
       callverdict topics list
     """  # noqa: D301
     import msgspec
-    from rich.console import Console
-    from rich.table import Column, Table
 
     from pipeline.app.topics import topics as declared
 
@@ -81,7 +81,6 @@ def list_(as_json: bool) -> None:
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(rows)).decode())
         return
-    table = Table(Column("topic", no_wrap=True), "key", "value", "cleanup", "what", box=None)
     for row in rows:
-        table.add_row(row.name, row.key, row.value, row.configs["cleanup.policy"], row.doc)
-    Console().print(table)
+        click.echo(f"{click.style(row.name, bold=True)}  {row.partitions} partitions, {row.configs['cleanup.policy']}")
+        click.echo(options.indented(f"{row.doc} Key: {row.key}; value: {row.value}."))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import click
 
 from pipeline.cli import options
+from pipeline.settings.shape import NUMBER
 
 AGENTS = ("normalize", "assemble", "tally")  # app.worker's: asking it here would load Faust for --help
 
@@ -26,7 +28,11 @@ AGENTS = ("normalize", "assemble", "tally")  # app.worker's: asking it here woul
     help="Let N more bad records in a row of one source pass as dead letters.",
 )
 @click.option("--number", type=click.IntRange(1), hidden=True, help="The supervisor's: run in this process, as its worker of this number.")
-def worker(bootstrap: str | None, agents: str, processes: int | None, web_port: int | None, accept_bad: int, number: int | None) -> None:
+@click.option("--parent", type=click.IntRange(1), hidden=True, help="The supervisor's: its process, which the worker must not outlive.")
+def worker(
+    *, bootstrap: str | None, agents: str, processes: int | None, web_port: int | None, accept_bad: int, number: int | None,
+    parent: int | None,
+) -> None:  # fmt: skip
     """Run the pipeline: read switch events, write verdicts. It ends on SIGTERM; a crash is restarted.
 
     With several processes each has a web port of its own, counted up from --web-port.
@@ -43,17 +49,17 @@ def worker(bootstrap: str | None, agents: str, processes: int | None, web_port: 
     if number is not None:
         from pipeline.app.worker import run_worker
 
-        sys.exit(run_worker(settings, chosen, web_port=port + number - 1 if port else None, accept_bad=accept_bad))
+        own_port = port + number - 1 if port else None
+        sys.exit(run_worker(settings, chosen, web_port=own_port, number=number, accept_bad=accept_bad, parent=parent))
     from pipeline.app.supervisor import supervise
 
+    count = processes or settings.engine.processes
+    if count > 1 and settings.engine.instance_id and NUMBER not in settings.engine.instance_id:
+        raise click.UsageError(f"instance_id is {settings.engine.instance_id} for each of {count} processes: put {NUMBER} into it")
     arguments = ["--agents", agents, "--accept-bad", str(accept_bad), "--web-port", str(port)]
     arguments += ["--bootstrap", bootstrap] if bootstrap else []
-    sys.exit(
-        supervise(
-            [sys.executable, "-m", "pipeline.cli.main", "worker", "--number", "{number}", *arguments],
-            processes or settings.engine.processes,
-        )
-    )
+    own = ["worker", "--number", NUMBER, "--parent", str(os.getpid())]
+    sys.exit(supervise([sys.executable, "-m", "pipeline.cli.main", *own, *arguments], count))
 
 
 def _agents(text: str) -> tuple[str, ...]:

@@ -246,6 +246,7 @@ def _mark_dirty(state: Assembly, key: str, call: Call) -> None:
     if not call.is_dirty:
         call.is_dirty = True
         state.dirty[key] = call
+        state.touched[key] = None  # also where nothing else changed: a restart must know it
 
 
 def _review_dirty(state: Assembly, policy: Policy, out: list[Output]) -> None:

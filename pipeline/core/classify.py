@@ -215,7 +215,8 @@ def judge_call(race: Race, verdicts: dict[str, Verdict]) -> CallVerdict | None:
 
 
 def _is_not_answered(leg_id: str, verdicts: dict[str, Verdict]) -> bool:
-    return leg_id in verdicts and verdicts[leg_id].result is not Result.ANSWERED
+    """Tell whether a root speaks for its call: also while it has no verdict, then the call has none either."""
+    return leg_id not in verdicts or verdicts[leg_id].result is not Result.ANSWERED
 
 
 def _strongest(rule: str, leg_ids: list[str], verdicts: dict[str, Verdict]) -> CallVerdict | None:

@@ -80,7 +80,7 @@ def caller_queue(race: Race) -> str | None:
 
 def root_caller(race: Race) -> Leg | None:
     """Return the caller's leg: of several the earliest root."""
-    callers = [leg for leg_id, leg in race.legs.items() if race.roles[leg_id] == "caller"]
+    callers = [leg for leg_id, leg in race.legs.items() if race.roles[leg_id] == "caller" and leg.is_real]
     return min(callers, key=lambda leg: (leg.leg_id not in race.roots, leg.offered_ms or 0, leg.leg_id), default=None)
 
 

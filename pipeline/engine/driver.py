@@ -20,6 +20,7 @@ from faust.types.transports import SchedulingStrategyT
 
 from pipeline.engine import clock
 from pipeline.engine.records import Chunk, sliced
+from pipeline.engine.sight import UNSEEN, Sight, has_coordinator, sight
 
 if TYPE_CHECKING:
     from pipeline.engine.engine import Engine
@@ -188,6 +189,16 @@ class Consumer(faust_driver.Consumer):
         if not state.has_valid_position or state.highwater is None or state.timestamp is None:
             return False
         return bool(state.position == offset >= state.highwater and clock.now_ms() - state.timestamp < RECENT_MS)
+
+    # -- what the watch asks (pipeline.engine.watch)
+
+    def sight(self, place: TopicPartition) -> Sight:
+        consumer = self._thread._consumer
+        return UNSEEN if consumer is None else sight(consumer, place, asked=place not in self.held)
+
+    def has_coordinator(self) -> bool:
+        consumer = self._thread._consumer
+        return consumer is not None and has_coordinator(consumer)
 
 
 class Producer(faust_driver.Producer):

@@ -17,7 +17,7 @@ from pipeline.engine.observer import Fault, Observer, PartitionStatus
 from pipeline.engine.partition import Partition
 from pipeline.engine.records import Chunk
 from pipeline.engine.settings import EngineSettings
-from pipeline.engine.step import Stage
+from pipeline.engine.step import Stage, Step
 from pipeline.engine.survey import HOPELESS, Survey, partition_counts, patiently, setup_problems, survey
 from pipeline.engine.writer import Writer
 
@@ -49,6 +49,15 @@ class Engine:
     def status(self) -> list[PartitionStatus]:
         """The owned partitions, sorted by topic and number."""
         return [partition.status() for _, partition in sorted(self._partitions.items())]
+
+    def steps(self) -> list[tuple[TopicPartition, Step]]:
+        """The jobs of the running partitions, to be looked at only."""
+        return [(place, partition.step) for place, partition in sorted(self._partitions.items()) if partition.step is not None]
+
+    @property
+    def has_assignment(self) -> bool:
+        """The group has said which partitions are this worker's, perhaps none."""
+        return self._assigned
 
     def ready(self) -> bool:
         """The group has assigned this worker its partitions, perhaps none, and all of them are restored and running."""
@@ -94,6 +103,7 @@ class Engine:
         log.info("partitions.assigned", partitions=[f"{place.topic}/{place.partition}" for place in mine], generation=generation)
 
     async def revoked(self, places: Iterable[Any]) -> None:
+        self._assigned = False  # until the group says who has what now
         await self._close(TopicPartition(*place) for place in places)
 
     async def finish(self) -> None:

@@ -20,7 +20,9 @@ async def no_fault(_point: FaultPoint, _topic: str, _partition: int) -> None:
 
 
 class PartitionStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """One owned partition. `waiting`: restored, while others of its stage are not."""
+    """One owned partition. `waiting`: restored, while others of its stage are not. `oldest_ms`: the broker's time of the
+    oldest record in hand that is not committed.
+    """
 
     stage: str
     topic: str
@@ -31,10 +33,14 @@ class PartitionStatus(msgspec.Struct, frozen=True, kw_only=True):
     next_offset: int
     queued_records: int
     transaction_s: float
+    oldest_ms: int | None = None
 
 
 class Observer(Protocol):
     """Told about happenings, in the event loop: it must return at once and must not raise."""
+
+    def chunk(self, stage: str, topic: str, partition: int, records: int, seconds: float, /) -> None:
+        """A chunk was taken, stepped through and committed."""
 
     def transaction(self, stage: str, topic: str, partition: int, records: int, seconds: float, /) -> None:
         """One committed transaction over so many input records; a tick has none."""
@@ -47,6 +53,9 @@ class Observer(Protocol):
 
 
 class SilentObserver:
+    def chunk(self, stage: str, topic: str, partition: int, records: int, seconds: float) -> None:
+        pass
+
     def transaction(self, stage: str, topic: str, partition: int, records: int, seconds: float) -> None:
         pass
 

@@ -46,6 +46,7 @@ class Partition:
         self._restored_records = 0
         self._restored_s = 0.0
         self._transaction_s = 0.0
+        self._in_hand_ms: int | None = None  # the broker's time of the first record that is being committed
         self._next_tick_s = 0.0
         self._step: Step | None = None
         self._queue = ChunkQueue(
@@ -59,6 +60,11 @@ class Partition:
     def running(self) -> bool:
         return self._state == "running"
 
+    @property
+    def step(self) -> Step | None:
+        """The job, once it is restored."""
+        return self._step if self.running else None
+
     def status(self) -> PartitionStatus:
         return PartitionStatus(
             stage=self._stage.name,
@@ -70,6 +76,7 @@ class Partition:
             next_offset=self._ledger.next_offset,
             queued_records=self._queue.records,
             transaction_s=self._transaction_s,
+            oldest_ms=self._queue.first_ms if self._in_hand_ms is None else self._in_hand_ms,
         )
 
     def start(self) -> None:
@@ -195,8 +202,12 @@ class Partition:
         chunk = None if self._closing() else self._queue.take(self._ledger.next_offset)
         if chunk is None:
             return
+        begin_s = clock.elapsed_s()
+        self._in_hand_ms = chunk.records[0].timestamp if chunk.records else None
         batch = step.chunk(chunk.records) if chunk.records else NOTHING
         await self._write(batch, self._ledger.position(chunk.end, batch), records=len(chunk.records))
+        self._in_hand_ms = None
+        self._around.observer.chunk(self._stage.name, *self._where, len(chunk.records), clock.elapsed_s() - begin_s)
 
     async def _tick(self, step: Step) -> None:
         self._next_tick_s = clock.elapsed_s() + self._around.settings.tick_s

@@ -31,6 +31,11 @@ class ChunkQueue:
         """Enough for a whole transaction."""
         return self.records >= self._size
 
+    @property
+    def first_ms(self) -> int | None:
+        """When the broker got the oldest record that waits."""
+        return next((chunk.records[0].timestamp for chunk in self._chunks if chunk.records), None)
+
     def put(self, chunk: Chunk) -> None:
         if not self._chunks:
             self.since_s = clock.elapsed_s()

@@ -14,6 +14,7 @@ from aiokafka.errors import (
     AuthenticationFailedError,
     ClusterAuthorizationFailedError,
     GroupAuthorizationFailedError,
+    KafkaConnectionError,
     KafkaError,
     SaslAuthenticationFailed,
     TopicAuthorizationFailedError,
@@ -24,6 +25,7 @@ from aiokafka.errors import (
 
 from pipeline.engine import clock
 from pipeline.engine.ending import log
+from pipeline.engine.refusal import BrokerRefusesError, explained
 from pipeline.engine.settings import EngineSettings
 from pipeline.engine.step import Stage
 from pipeline.engine.writer import Position
@@ -39,6 +41,7 @@ HOPELESS = (
     TransactionalIdAuthorizationFailed,
     UnsupportedSaslMechanismError,
     UnsupportedVersionError,
+    BrokerRefusesError,
 )
 """Waiting does not mend these."""
 
@@ -68,6 +71,14 @@ async def survey(settings: EngineSettings, inputs: Collection[TopicPartition], c
 
 def _position(found: Any) -> Position | None:
     return None if found is None or found.offset < 0 else Position(found.offset, found.metadata or "")
+
+
+async def first_counts(settings: EngineSettings, topics: Collection[str]) -> dict[str, int]:
+    """`partition_counts` by a client that was never let in before: if it is not, says why."""
+    try:
+        return await partition_counts(settings, topics)
+    except KafkaConnectionError as error:
+        raise await explained(error, settings.clients) from error
 
 
 async def partition_counts(settings: EngineSettings, topics: Collection[str]) -> dict[str, int]:

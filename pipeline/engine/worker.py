@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import tempfile
 import threading
 from collections.abc import Mapping, Sequence
@@ -22,10 +23,12 @@ from pipeline.engine.observer import Fault, Observer, SilentObserver, no_fault
 from pipeline.engine.quiet import limit_floods
 from pipeline.engine.settings import EngineSettings
 from pipeline.engine.step import Stage
-from pipeline.engine.survey import HOPELESS, partition_counts, patiently, setup_problems
+from pipeline.engine.survey import HOPELESS, first_counts, patiently, setup_problems
+from pipeline.engine.watch import Watch
 from pipeline.engine.web import Route, Web
 
 STREAM_CHUNKS = 64
+PARENT_S = 1.0
 CLOSE_S = 9.0  # from the signal on: a transaction in flight may take so long
 LEAVE_S = 4.0  # then nothing is in flight, and leaving the group politely may take so long
 
@@ -33,16 +36,17 @@ drivers.TRANSPORTS.aliases[SCHEME] = f"{Transport.__module__}:{Transport.__qualn
 
 
 class App(faust.App):
-    """A Faust app that knows its engine and keeps nothing on disk."""
+    """A Faust app that knows its engine and how that gets on, and keeps nothing on disk."""
 
     engine: Engine
+    watch: Watch
 
     def _create_directories(self) -> None:
         """No table, no directory."""
 
 
 def build(settings: EngineSettings, stages: Sequence[Stage], observer: Observer | None = None, *, fault: Fault = no_fault) -> App:
-    """One Faust app with one agent per stage. `app.engine` has `status()` and `ready()`. Raises ValueError for impossible stages."""
+    """One Faust app with one agent per stage. `app.watch` tells how it gets on. Raises ValueError for impossible stages."""
     engine = Engine(settings, stages, observer or SilentObserver(), fault)
     scheduler = type("Scheduler", (ChunkScheduler,), {"chunk_records": settings.chunk_records})
     app = App(
@@ -62,6 +66,7 @@ def build(settings: EngineSettings, stages: Sequence[Stage], observer: Observer 
         ConsumerScheduler=scheduler,
     )
     app.engine = engine
+    app.watch = Watch(engine, lambda: app._consumer)
     for stage in stages:
         _add_agent(app, stage)
     app.on_before_shutdown.connect(_close_before_shutdown, weak=False)
@@ -93,9 +98,14 @@ class Preflight(Service):
         stages = list(self._engine.stages.values())
         topics = [topic for stage in stages for topic in stage.all_topics]
         try:
-            counts = await patiently(lambda: partition_counts(self._engine.settings, topics), what="the broker", patience_s=None)
+            counts = await patiently(lambda: first_counts(self._engine.settings, topics), what="the broker", patience_s=None)
         except HOPELESS as error:
-            end_process(Exit.SETUP, "broker.refuses", error=repr(error), advice="check the security settings and what this user may do")
+            end_process(
+                Exit.SETUP,
+                "broker.refuses",
+                reason=str(error) or repr(error),
+                advice="check the security settings and what this user may do",
+            )
         if problems := setup_problems(stages, counts):
             end_process(Exit.SETUP, "setup.refused", problems=problems)
 
@@ -108,6 +118,7 @@ class Worker(faust.Worker):
         self.spinner = None
 
     def _schedule_shutdown(self, signal: Any) -> None:
+        log.info("worker.stopping", by=signal.name, advice="transactions in flight end, then it leaves the group")
         _end_after(CLOSE_S, self.app)
         super()._schedule_shutdown(signal)
 
@@ -125,10 +136,27 @@ def _cut_short(app: App) -> None:
     end_process(Exit.CRASH, "closing.cut_short", advice="a transaction in flight did not end; it is taken up again after a restart")
 
 
-def run(app: App, routes: Mapping[str, Route] | None = None) -> int:
+class Bond(Service):
+    """Ends the worker, as SIGTERM does, when the process that looks after it is gone: nobody else would restart or stop it."""
+
+    def __init__(self, parent: int) -> None:
+        super().__init__()
+        self._parent = parent
+
+    @Service.task
+    async def _look(self) -> None:
+        while not self.should_stop:
+            if os.getppid() != self._parent:
+                log.error("supervisor.gone", pid=self._parent, advice="start `callverdict worker` again; this one ends")
+                os.kill(os.getpid(), signal.SIGTERM)
+                return
+            await self.sleep(PARENT_S)
+
+
+def run(app: App, routes: Mapping[str, Route] | None = None, *, parent: int | None = None) -> int:
     """Run the worker in this process until SIGTERM or SIGINT (0) or a crash (1). Does not return from bad setup (2) or a halt (3).
 
-    `routes` maps paths to aiohttp handlers, served on the settings' web port, if there is one.
+    `routes` maps paths to aiohttp handlers, served on the settings' web port, if there is one. `parent`: do not outlive this process.
     """
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
     asyncio.set_event_loop(asyncio.new_event_loop())
@@ -137,16 +165,21 @@ def run(app: App, routes: Mapping[str, Route] | None = None) -> int:
     settings = app.engine.settings
     if settings.web_port is not None:
         services.append(Web(settings.web_host, settings.web_port, routes or {}))
-    services.append(Preflight(app.engine))
+    services += [app.watch, *([] if parent is None else [Bond(parent)]), Preflight(app.engine)]
     log.info("worker.started", app_id=settings.app_id, pid=os.getpid())
-    code = _exit_code(Worker(app, *services))
-    log.info("worker.ended", exit_code=code)
-    return code
+    return _exit_code(Worker(app, *services))
 
 
 def _exit_code(worker: Worker) -> int:
+    """Run it to its end, and say in one line how that came."""
+    code = int(Exit.CLEAN)
     try:
         worker.execute_from_commandline()
     except SystemExit as ending:
-        return ending.code if isinstance(ending.code, int) else int(Exit.CRASH)
-    return int(Exit.CLEAN)
+        code = ending.code if isinstance(ending.code, int) else int(Exit.CRASH)
+    crash = worker.crash_reason or worker.app.crash_reason
+    if crash is None:
+        log.info("worker.ended", exit_code=code)
+    else:
+        log.critical("worker.crashed", exit_code=code, reason=repr(crash), advice="nothing in flight was committed; a restart goes on")
+    return code

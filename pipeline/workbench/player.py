@@ -22,6 +22,7 @@ from aiokafka.errors import KafkaConnectionError, KafkaError
 from aiokafka.partitioner import DefaultPartitioner
 
 from pipeline.app import broker
+from pipeline.app.cluster import Brokers, clients
 from pipeline.errors import CallverdictError
 from pipeline.workbench.recording import opened_for_writing, own_id, own_time_us, records
 from pipeline.workbench.retelling import Shift, moved, renamer
@@ -165,7 +166,7 @@ async def play(
     paths: Sequence[Path],
     telling: Telling,
     *,
-    bootstrap: str | None = None,
+    bootstrap: Brokers | None = None,
     topic: str | None = None,
     out: Path | None = None,
     on_survey: Callable[[Survey], None] = lambda _: None,
@@ -202,12 +203,12 @@ def written(paths: Sequence[Path], telling: Telling, found: Survey, output: Outp
     return Sent(found.records, found.size_bytes, shift.seconds, time.time() - start_s)
 
 
-async def sent(paths: Sequence[Path], telling: Telling, found: Survey, output: Output, *, bootstrap: str, topic: str) -> Sent:
+async def sent(paths: Sequence[Path], telling: Telling, found: Survey, output: Output, *, bootstrap: Brokers, topic: str) -> Sent:
     async with broker.admin(bootstrap) as client:
         if topic not in await broker.described(client):
             raise PlayError(f"the topic {topic} is missing: make it with `callverdict topics create`, or give another --topic")
     producer = AIOKafkaProducer(
-        bootstrap_servers=bootstrap, client_id="callverdict-play", acks="all", enable_idempotence=True, linger_ms=5,
+        **clients(bootstrap), client_id="callverdict-play", acks="all", enable_idempotence=True, linger_ms=5,
         max_request_size=MAX_RECORD_BYTES, partitioner=partitioner(),
     )  # fmt: skip
     try:

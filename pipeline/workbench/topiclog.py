@@ -12,6 +12,7 @@ from typing import NamedTuple, Self
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from pipeline.app import broker
+from pipeline.app.cluster import Brokers, clients
 from pipeline.errors import CallverdictError, SettingsError
 
 POLL_MS = 500
@@ -36,8 +37,8 @@ class Logged(NamedTuple):
 class TopicLog:
     """The log of one topic, read without a group: nothing is committed, no worker notices. What is in an open transaction is not there."""
 
-    def __init__(self, bootstrap: str, topic: str) -> None:
-        self.bootstrap = bootstrap
+    def __init__(self, brokers: Brokers, topic: str) -> None:
+        self.brokers = brokers
         self.topic = topic
         self.partitions = 0
         self.begin: Mapping[int, int] = {}
@@ -46,7 +47,7 @@ class TopicLog:
 
     async def __aenter__(self) -> Self:
         """Find the ends. Raises SettingsError for a topic that is missing, aiokafka's KafkaConnectionError."""
-        async with broker.admin(self.bootstrap) as client:
+        async with broker.admin(self.brokers) as client:
             there = await broker.described(client)
         if self.topic not in there:
             raise SettingsError(
@@ -55,7 +56,7 @@ class TopicLog:
         self.partitions = len(there[self.topic]["partitions"])
         self._all = [TopicPartition(self.topic, number) for number in range(self.partitions)]
         self._consumer = AIOKafkaConsumer(
-            bootstrap_servers=self.bootstrap, client_id="callverdict-topiclog", enable_auto_commit=False,
+            **clients(self.brokers), client_id="callverdict-topiclog", enable_auto_commit=False,
             isolation_level="read_committed", auto_offset_reset="earliest",
         )  # fmt: skip
         self._consumer.assign(self._all)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -101,11 +102,14 @@ def test_without_a_broker_one_sentence_and_exit_2(shell: Shell, command: Sequenc
         (["play", "gone.gz", "--out", "x"], "'gone.gz' does not exist"),
         (["schemas", "--topic", "calls.legz"], "no schema for calls.legz: give one of calls.events, calls.legs"),
         (["schemas", "--check"], "no folder schemas here: make it, or give another --directory"),
+        (["explain", str(S01), "--source", "freeswitch-json-cdr", "--call", "x", "--bootstrap", "k:1"], "leave it out with recordings"),
+        (["worker", "--processes", "2"], "instance_id is one for each of 2 processes: put {number} into it"),
+        (["show", "calls"], "'calls' is not one of 'legs', 'results', 'tallies', 'late', 'dead-letters'"),
         (["topics", "check", "--bootstrap", "nowhere"], "--bootstrap='nowhere': give host:port, several with commas"),
     ],
 )
 def test_bad_input_is_exit_2_with_advice(shell: Shell, arguments: Sequence[str], advice: str) -> None:
-    answer = shell(*arguments)
+    answer = shell(*arguments, CALLVERDICT_INSTANCE_ID="one")
     assert (answer.code, answer.out) == (2, "")
     assert advice in answer.err
     assert "Traceback" not in answer.err
@@ -127,6 +131,14 @@ def test_schemas_are_checked_where_they_are(shell: Shell, tmp_path: Path) -> Non
     assert answer.out.splitlines()[0] == "schemas/calls.events.schema.json is missing: write it with `callverdict schemas`"
     assert len(shell("schemas").out.splitlines()) == 5
     assert shell("schemas", "--check").code == 0
+
+
+@pytest.mark.parametrize("command", [["topics", "list"], ["settings"]])
+def test_what_is_listed_fits_80_columns_and_breaks_no_name(shell: Shell, command: Sequence[str]) -> None:
+    answer = shell(*command, CALLVERDICT_SOURCES='[{"vendor": "canonical"}]', COLUMNS="80")
+    assert answer.code == 0
+    assert [line for line in answer.out.splitlines() if len(line) > 80 and line.startswith(" ")] == []  # a value may be copied whole
+    assert re.search(r"^(calls\.tallies\.partial  4 partitions, delete|policy\.tally_retention_s = 172800)$", answer.out, re.MULTILINE)
 
 
 def test_topics_are_listed_without_a_broker(shell: Shell) -> None:

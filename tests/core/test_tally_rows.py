@@ -26,7 +26,7 @@ Counting = Callable[[Sequence[LegEvent], Policy], Mapping[TallyKey, Counted]]
 
 
 def published(events: Sequence[LegEvent], policy: Policy) -> dict[TallyKey, Counted]:
-    """What the last row of every key says."""
+    """What the last row of every key says, but for what was counted there for a while only, before more was known."""
     flow = Offline(policy)
     for event in events:
         flow.send(event)
@@ -34,7 +34,8 @@ def published(events: Sequence[LegEvent], policy: Policy) -> dict[TallyKey, Coun
     flow.send_watermark(max(event.at_ms for event in events) + FAR_MS)
     flow.run()
     rows = [row for row in last_rows(flow.rows).values() if isinstance(row, TallyRow | AgentTallyRow)]
-    return {_key(row): {**_columns(row), **row.leg_reasons, **_call_reasons(row)} for row in rows}
+    found = {_key(row): {**_columns(row), **row.leg_reasons, **_call_reasons(row)} for row in rows}
+    return {key: counted for key, counted in found.items() if counted}
 
 
 def _key(row: TallyRow | AgentTallyRow) -> TallyKey:
@@ -171,7 +172,7 @@ ann caller dialed=20220 +after_hours | 0 offer, 0 answer, 9 end NORMAL_CLEARING 
     "to voicemail": (
         """
 S06 [Cancel] t
-ann caller queue=sales +voicemail | 0 offer, 0 answer, 1 join sales, 20 leave sales, 40 end NORMAL_CLEARING platform => -
+ann caller +voicemail | 0 offer, 0 answer, 1 join sales, 20 leave sales, 40 end NORMAL_CLEARING platform => -
 """,
         "sales: calls_offered 1, calls_flow_out 1, calls_wait_ms 19000, flow_out.voicemail 1",
     ),

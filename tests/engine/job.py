@@ -155,6 +155,10 @@ class Seen:
     def __init__(self) -> None:
         self.totals: Counter[str] = Counter()
 
+    def chunk(self, stage: str, _topic: str, _partition: int, records: int, seconds: float) -> None:
+        assert seconds > 0
+        self.totals[f"{stage}.chunked"] += records
+
     def transaction(self, stage: str, _topic: str, _partition: int, records: int, seconds: float) -> None:
         assert seconds > 0
         self.totals[f"{stage}.transactions"] += 1

@@ -130,5 +130,6 @@ def test_metrics_count_what_stands_in_the_topics(told: Told) -> None:
         counted = metrics.get(f'callverdict_legs_out_total{{result="{result or "withdrawn"}"}}', 0)
         assert counted <= count if was_killed else counted == count
     closing_ms = max(json.loads(record.value)["ended_ms"] or 0 for record in told.legs) + CLOSING_MS
-    assert metrics['callverdict_watermark_seconds{partition="0"}'] * 1000 == pytest.approx(closing_ms, abs=5_000)
-    assert not [name for name in metrics if name.startswith("callverdict_dead_letters_total{")]
+    assert metrics['callverdict_watermark_timestamp_seconds{partition="0"}'] * 1000 == pytest.approx(closing_ms, abs=5_000)
+    assert sum(count for name, count in metrics.items() if name.startswith("callverdict_dead_letters_total{")) == 0
+    assert metrics["callverdict_conservation_errors_total"] == 0

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from pipeline.app import broker as brokers
 from pipeline.core.model import LegEvent, Policy
 from pipeline.vendors import VENDORS
 from pipeline.workbench import programme
+from pipeline.workbench.board import CELLS, FIELDS, OFFERED
 from pipeline.workbench.programme import PARTS
 from pipeline.workbench.recording import records
 from tests.support.broker import Broker
@@ -27,7 +28,6 @@ from tests.support.oracle import judge
 RECORDINGS = Path(__file__).parents[1] / "recordings" / "freeswitch"
 pytestmark = [pytest.mark.kafka, pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")]
 PROGRAM = [sys.executable, "-m", "pipeline.cli.main", "demo"]
-RESULTS = ("answered", "lose_race", "busy", "cancel", "failed", "timeout")
 INTERRUPTED = "callverdict: interrupted: everything that was started has been stopped\n"
 SHOWN = FIELDS
 

@@ -1,0 +1,107 @@
+"""How a worker's partitions stand: for a scrape and for /status, read when asked, so that nothing stays of a partition that is lost."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import msgspec
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from pipeline.app.assemble import AssembleStep
+from pipeline.app.telemetry import NAMED
+from pipeline.core.assembly import Assembly
+from pipeline.core.inspection import Open, open_calls
+from pipeline.engine import clock
+from pipeline.engine.engine import Engine
+from pipeline.engine.watch import Watch
+
+FRESH_S = 10.0
+"""So long a count of open calls is told again before they are counted anew: a million of them take a while."""
+
+
+class Counted(NamedTuple):
+    """The open calls of one partition, and when they were counted."""
+
+    open: Open
+    at_s: float
+
+
+class Gauges(Collector):
+    """`refresh` before each scrape: counting open calls looks at every call, away from the event loop."""
+
+    def __init__(self, engine: Engine, watch: Watch) -> None:
+        self._engine = engine
+        self._watch = watch
+        self._counted: dict[int, Counted] = {}
+
+    async def refresh(self) -> None:
+        states = self._states()
+        self._counted = {partition: counted for partition, counted in self._counted.items() if partition in states}
+        for partition, state in states.items():
+            known = self._counted.get(partition)
+            if known is None or clock.elapsed_s() - known.at_s > FRESH_S:
+                calls = list(state.calls.values())
+                self._counted[partition] = Counted(await asyncio.to_thread(open_calls, calls), clock.elapsed_s())
+
+    def _states(self) -> dict[int, Assembly]:
+        return {place.partition: step.state for place, step in self._engine.steps() if isinstance(step, AssembleStep)}
+
+    def describe(self) -> Iterator[GaugeMetricFamily]:
+        """Nothing: what there is depends on what is owned."""
+        return iter(())
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        yield _family("callverdict_worker_ready", {(): float(self._watch.trouble() is None)})
+        outlook = self._watch.outlook()
+        owned = Counter(one.status.stage for one in outlook)
+        yield _family("callverdict_partitions_owned", {(stage,): owned[stage] for stage in self._engine.stages})
+        places = {(one.status.topic, str(one.status.partition)): one for one in outlook}
+        yield _family("callverdict_lag_records", {place: one.lag_records for place, one in places.items()})
+        yield _family("callverdict_lag_seconds", {place: one.lag_s for place, one in places.items()})
+        yield _family("callverdict_stalled_seconds", {place: one.still_s for place, one in places.items()})
+        yield from self._of_calls({(str(partition),): self._figures(partition, state) for partition, state in self._states().items()})
+
+    def _of_calls(self, figures: Mapping[tuple[str, ...], Mapping[str, Any]]) -> Iterator[GaugeMetricFamily]:
+        for name, figure in (
+            ("callverdict_watermark_timestamp_seconds", "watermark_s"),
+            ("callverdict_open_calls", "open_calls"),
+            ("callverdict_oldest_open_call_seconds", "oldest_open_call_s"),
+            ("callverdict_kept_keys", "kept_keys"),
+        ):
+            yield _family(name, {labels: found[figure] for labels, found in figures.items()})
+
+    def _figures(self, partition: int, state: Assembly) -> dict[str, float | None]:
+        """None: not known yet."""
+        counted, has_time = self._counted.get(partition), state.now_ms >= 0
+        if counted is None:
+            return {"watermark_s": None, "open_calls": None, "oldest_open_call_s": None, "kept_keys": len(state.calls)}
+        oldest_ms = counted.open.oldest_ms
+        return {
+            "watermark_s": state.now_ms / 1000 if has_time else None,
+            "open_calls": counted.open.calls,
+            "oldest_open_call_s": 0.0 if oldest_ms is None else max(0, state.now_ms - oldest_ms) / 1000,
+            "kept_keys": len(state.calls),
+        }
+
+    def status(self) -> list[dict[str, Any]]:
+        """One row per owned partition, with what `assemble` says of its calls."""
+        figures = {partition: self._figures(partition, state) for partition, state in self._states().items()}
+        rows = []
+        for one in self._watch.outlook():
+            row = msgspec.structs.asdict(one)
+            known = figures.get(one.status.partition, {}) if one.status.stage == "assemble" else {}
+            rows.append({**msgspec.structs.asdict(row.pop("status")), **row, **known})
+        return rows
+
+
+def _family(name: str, values: Mapping[tuple[str, ...], float | None]) -> GaugeMetricFamily:
+    metric = NAMED[name]
+    family = GaugeMetricFamily(name, metric.doc, labels=metric.label_names)
+    for labels, value in values.items():
+        if value is not None:
+            family.add_metric(labels, value)
+    return family

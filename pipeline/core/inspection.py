@@ -1,0 +1,54 @@
+"""What can be read off the state and the rows without changing either: how much is open, and whether a tally balances."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from pipeline.core.call import Call
+from pipeline.core.model import LegTally, TallyRow
+from pipeline.core.units import OUTCOMES
+
+CALL_PARTS = (*(f"calls_{outcome}" for outcome in OUTCOMES), "calls_pending")
+
+
+class Open(NamedTuple):
+    """Calls that are not complete, and when the oldest of them began (its first leg's offer)."""
+
+    calls: int
+    oldest_ms: int | None
+
+
+def open_calls(calls: Iterable[Call]) -> Open:
+    """Count the open ones."""
+    count, oldest_ms = 0, None
+    for call in calls:
+        if is_open(call):
+            count += 1
+            began_ms = began(call)
+            if oldest_ms is None or began_ms < oldest_ms:
+                oldest_ms = began_ms
+    return Open(count, oldest_ms)
+
+
+def is_open(call: Call) -> bool:
+    """Tell whether a key is a call whose last word is not said. A key that only passes facts on is none."""
+    if not call.legs or call.is_signpost:
+        return False
+    if call.row is not None and call.row.said:
+        return not call.row.final
+    return any(leg.is_real and leg.end is None for leg in call.legs.values())
+
+
+def began(call: Call) -> int:
+    first = next(iter(call.legs.values()))
+    return first.last_ms if first.offered_ms is None else first.offered_ms
+
+
+def imbalance(row: LegTally) -> int:
+    """Return by how much what was offered differs from the outcomes and what is pending: 0, or a count is wrong."""
+    legs = row.legs_answered + row.legs_lose_race + row.legs_busy + row.legs_cancel + row.legs_failed + row.legs_timeout + row.legs_pending
+    off = abs(row.legs_offered - legs)
+    if isinstance(row, TallyRow):
+        off += abs(row.calls_offered - sum(getattr(row, column) for column in CALL_PARTS))
+    return off
