@@ -16,6 +16,8 @@ from pipeline.engine.records import ConsumerRecord, Record
 from pipeline.engine.step import Batch
 from pipeline.errors import BadRecord
 
+Outputs = defaultdict[tuple[str, int], list[Record]]
+
 
 class TallyStep:
     """One partition of calls.tallies.partial."""
@@ -51,7 +53,7 @@ class TallyStep:
 
     def chunk(self, records: Sequence[ConsumerRecord]) -> Batch:
         """Step through the partials; publish the last row of every window."""
-        outputs: defaultdict[tuple[str, int], list[Record]] = defaultdict(list)
+        outputs: Outputs = defaultdict(list)
         for record in records:
             try:
                 item = codec.decode_tally_item(record.value)
@@ -68,15 +70,21 @@ class TallyStep:
                     (codec.key_of(late), codec.encode(late), codec.HEADERS)
                 )
         self._telemetry.records_in("tally", len(records))
-        rows = list(totals.take_rows(self._state, self._policy))
+        self._put_rows(outputs, idle=False)
+        return Batch(outputs=outputs, changes=self._drained())
+
+    def _put_rows(self, outputs: Outputs, *, idle: bool) -> None:
+        rows = list(totals.take_rows(self._state, self._policy, idle=idle))
         self._telemetry.tallies(rows)
         for row in rows:
             place = self._tallies if isinstance(row, TallyRow) else self._agents
             outputs[place].append((codec.key_of(row), codec.encode(row), codec.HEADERS))
-        return Batch(outputs=outputs, changes=self._drained())
 
-    def tick(self, now_ms: int) -> Batch | None:
-        """Nothing: its time comes through `assemble`."""
+    def tick(self, now_ms: int) -> Batch | None:  # noqa: ARG002 - its time is stream time
+        """Say what is not said yet. Time comes through `assemble`."""
+        outputs: Outputs = defaultdict(list)
+        self._put_rows(outputs, idle=True)
+        return Batch(outputs=outputs, changes=self._drained()) if outputs else None
 
     def _drained(self) -> list[tuple[bytes, bytes | None]]:
         drained = totals.drain(self._state)

@@ -1,7 +1,7 @@
 """One step of `tally`: deltas of base windows in; audit records and facts that came too late out, and on demand the rows that changed.
 
 A base window's delta is added to the window of every size that it is a piece of, on the wall clock of its queue. Nothing here depends
-on how deltas are interleaved or cut; rows are due once a second of stream time.
+on how deltas are interleaved or cut; rows are due once a second of stream time, and when nothing comes.
 """
 
 from __future__ import annotations
@@ -122,9 +122,9 @@ def step(state: Totals, item: Partial | Reached, policy: Policy) -> list[AuditRo
     return out
 
 
-def take_rows(state: Totals, policy: Policy) -> Iterator[TallyRow | AgentTallyRow]:
-    """Yield the rows that are due. Call it after a chunk's last item, and store what `drain` says then."""
-    if not state.is_due:
+def take_rows(state: Totals, policy: Policy, *, idle: bool = False) -> Iterator[TallyRow | AgentTallyRow]:
+    """Yield what changed, if a second of stream time is over or nothing more comes. Call it after a chunk, and store what `drain` says then."""
+    if not (state.is_due or idle):
         return
     state.is_due = False
     for key in state.unsaid:

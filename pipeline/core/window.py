@@ -7,7 +7,7 @@ cuts: an hour that comes twice is two windows, and one in which the clock is set
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from math import gcd
 from zoneinfo import ZoneInfo
@@ -17,7 +17,7 @@ import msgspec
 DAY_MS = 86_400_000
 GRAIN_MS = 900_000
 """Clocks differ by multiples of this and change at multiples of it."""
-_SEARCH_MS = 27 * 3_600_000  # no local date is longer, nor begins earlier before any of its moments
+NOON = time(12)
 
 
 class Window(msgspec.Struct, frozen=True, order=True):
@@ -75,11 +75,20 @@ def _local_part(at_ms: int, size_ms: int, zone: str) -> Window:
 
 def _local_date(at_ms: int, zone: str) -> Window:
     day = _date(at_ms, zone)
+    start_ms = _midnight_ms(day, zone)
+    if start_ms > at_ms:  # the clock is set back past midnight once more
+        day -= timedelta(days=1)
+        start_ms = _midnight_ms(day, zone)
+    return Window(start_ms, _midnight_ms(day + timedelta(days=1), zone))
 
-    def alike(moment_ms: int) -> bool:
-        return _date(moment_ms, zone) == day
 
-    return Window(_first(alike, at_ms - _SEARCH_MS, at_ms), _last(alike, at_ms, at_ms + _SEARCH_MS))
+def _midnight_ms(day: date, zone: str) -> int:
+    """Return since when it is this day for good, or a later one."""
+    noon_ms = round(datetime.combine(day, NOON, ZoneInfo(zone)).timestamp() * 1000)
+    at_ms = noon_ms - noon_ms % GRAIN_MS
+    while _date(at_ms - 1, zone) >= day:
+        at_ms -= GRAIN_MS
+    return at_ms
 
 
 def _date(at_ms: int, zone: str) -> date:

@@ -73,7 +73,7 @@ class Offline:
             self.rows += totals.step(self.totals, partial_of(key, delta), self.policy)
         if drained.clock_moved:
             self.rows += totals.step(self.totals, Reached(partition=index, at_ms=state.now_ms), self.policy)
-        self.rows += totals.take_rows(self.totals, self.policy)
+        self.rows += totals.take_rows(self.totals, self.policy, idle=not any(self.queues))
         totals.drain(self.totals)
 
     def put(self, index: int, item: Item) -> None:
