@@ -12,8 +12,8 @@ from pipeline.app.partitioning import partition_of
 from pipeline.app.telemetry import Telemetry
 from pipeline.app.topics import Names
 from pipeline.core import assemble, assembly
-from pipeline.core.assembly import Assembly, Drained, Output, Retired
-from pipeline.core.model import CallRow, LegEvent, LegRow, Policy
+from pipeline.core.assembly import Assembly, Drained, Output
+from pipeline.core.model import CallRow, LegEvent, LegRow, Policy, Retired
 from pipeline.core.routing import DIRECT, CoreSeen, Facts, Item, Linked, Review, Watermark, home_of, state_key
 from pipeline.core.totals import Reached, partial_of
 from pipeline.engine.ending import Halt

@@ -11,10 +11,11 @@ import zlib
 import msgspec
 
 from pipeline.app.topics import SCHEMA_VERSION
-from pipeline.core.call import Call, Closed
+from pipeline.core.call import Call, call_of_stored, stored_call
 from pipeline.core.model import AgentTallyRow, AuditRow, CallRow, LateRow, LegEvent, LegRow, TallyRow, WindowRow
 from pipeline.core.routing import Control, Item
-from pipeline.core.totals import Partial, Reached, Total, TotalKey
+from pipeline.core.stored import Closed, StoredCall, Total
+from pipeline.core.totals import Partial, Reached, TotalKey
 from pipeline.errors import BadRecord
 from pipeline.vendors import canonical
 
@@ -95,7 +96,7 @@ HOME = b"h"
 _CALL, _CLOSED, _TOTAL, _CLOCK = b"c", b"z", b"t", b"w"
 _pack = msgspec.msgpack.Encoder(order="deterministic").encode
 _total_key = msgspec.json.Decoder(TotalKey)
-_call, _closed = msgspec.msgpack.Decoder(Call), msgspec.msgpack.Decoder(Closed)
+_call, _closed = msgspec.msgpack.Decoder(StoredCall), msgspec.msgpack.Decoder(Closed)
 _total = msgspec.msgpack.Decoder(Total)
 _clock: msgspec.msgpack.Decoder[tuple[int, dict[str, int]]] = msgspec.msgpack.Decoder(tuple[int, dict[str, int]])
 _cores: msgspec.msgpack.Decoder[dict[str, dict[str, dict[str, int]]]] = msgspec.msgpack.Decoder(dict[str, dict[str, dict[str, int]]])
@@ -116,7 +117,7 @@ def home_record(key: str, home: Call | Closed | None) -> tuple[bytes, bytes | No
     """Return the changelog record of a key of calls."""
     if home is None:
         return HOME + key.encode(), None
-    return HOME + key.encode(), _image((_CALL if isinstance(home, Call) else _CLOSED) + _pack(home))
+    return HOME + key.encode(), _image(_CALL + _pack(stored_call(home)) if isinstance(home, Call) else _CLOSED + _pack(home))
 
 
 def total_record(key: TotalKey, total: Total | None) -> tuple[bytes, bytes | None]:
@@ -165,7 +166,7 @@ def home_of_record(key: bytes, value: bytes | None) -> tuple[str, Call | Closed 
     if value is None:
         return key[1:].decode(), None
     what, image = _opened(key, value)
-    return key[1:].decode(), _call.decode(image) if what == _CALL else _closed.decode(image)
+    return key[1:].decode(), call_of_stored(_call.decode(image)) if what == _CALL else _closed.decode(image)
 
 
 def total_of_record(key: bytes, value: bytes | None) -> tuple[TotalKey, Total | None]:

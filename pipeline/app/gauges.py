@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -14,24 +14,34 @@ from prometheus_client.registry import Collector
 from pipeline.app.assemble import AssembleStep
 from pipeline.app.telemetry import NAMED
 from pipeline.core.assembly import Assembly
+from pipeline.core.call import Call
 from pipeline.core.inspection import Open, open_calls
 from pipeline.engine import clock
 from pipeline.engine.engine import Engine
 from pipeline.engine.watch import Watch
 
 FRESH_S = 10.0
-"""So long a count of open calls is told again before they are counted anew: a million of them take a while."""
+SHARE = 200
+"""A count of open calls is told again for `FRESH_S`, or `SHARE` times as long as it took: a million of them take a second."""
 
 
 class Counted(NamedTuple):
-    """The open calls of one partition, and when they were counted."""
+    """The open calls of one partition, and until when that is good enough."""
 
     open: Open
-    at_s: float
+    until_s: float
+
+
+def counted(calls: Sequence[Call]) -> Counted:
+    """Not in the event loop: it looks at every call."""
+    begin_s = clock.elapsed_s()
+    found = open_calls(calls)
+    end_s = clock.elapsed_s()
+    return Counted(found, end_s + max(FRESH_S, SHARE * (end_s - begin_s)))
 
 
 class Gauges(Collector):
-    """`refresh` before each scrape: counting open calls looks at every call, away from the event loop."""
+    """`refresh` before each scrape, `collect` and `status` then."""
 
     def __init__(self, engine: Engine, watch: Watch) -> None:
         self._engine = engine
@@ -40,12 +50,11 @@ class Gauges(Collector):
 
     async def refresh(self) -> None:
         states = self._states()
-        self._counted = {partition: counted for partition, counted in self._counted.items() if partition in states}
+        self._counted = {partition: known for partition, known in self._counted.items() if partition in states}
         for partition, state in states.items():
             known = self._counted.get(partition)
-            if known is None or clock.elapsed_s() - known.at_s > FRESH_S:
-                calls = list(state.calls.values())
-                self._counted[partition] = Counted(await asyncio.to_thread(open_calls, calls), clock.elapsed_s())
+            if known is None or clock.elapsed_s() > known.until_s:
+                self._counted[partition] = await asyncio.to_thread(counted, list(state.calls.values()))
 
     def _states(self) -> dict[int, Assembly]:
         return {place.partition: step.state for place, step in self._engine.steps() if isinstance(step, AssembleStep)}
@@ -76,13 +85,13 @@ class Gauges(Collector):
 
     def _figures(self, partition: int, state: Assembly) -> dict[str, float | None]:
         """None: not known yet."""
-        counted, has_time = self._counted.get(partition), state.now_ms >= 0
-        if counted is None:
+        known, has_time = self._counted.get(partition), state.now_ms >= 0
+        if known is None:
             return {"watermark_s": None, "open_calls": None, "oldest_open_call_s": None, "kept_keys": len(state.calls)}
-        oldest_ms = counted.open.oldest_ms
+        oldest_ms = known.open.oldest_ms
         return {
             "watermark_s": state.now_ms / 1000 if has_time else None,
-            "open_calls": counted.open.calls,
+            "open_calls": known.open.calls,
             "oldest_open_call_s": 0.0 if oldest_ms is None else max(0, state.now_ms - oldest_ms) / 1000,
             "kept_keys": len(state.calls),
         }

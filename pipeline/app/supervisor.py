@@ -107,6 +107,7 @@ def supervise(command: Sequence[str], processes: int) -> int:
             for seat in seats:
                 seat.look()
             time.sleep(LOOK_S)
+        log.info("workers.stopping", because=signal.Signals(asked()).name if asked() else "a worker ended on purpose")
         return _stop(seats)
 
 
@@ -129,8 +130,8 @@ def _stop(seats: Sequence[Seat]) -> int:
 
 
 @contextmanager
-def _stop_signals() -> Iterator[Callable[[], bool]]:
-    """SIGTERM and SIGINT set a mark instead of ending the process, for the time of the block."""
+def _stop_signals() -> Iterator[Callable[[], int]]:
+    """SIGTERM and SIGINT set a mark instead of ending the process, for the time of the block; which one was the first, else 0."""
     received: list[int] = []
 
     def note(signum: int, _frame: FrameType | None) -> None:
@@ -138,7 +139,7 @@ def _stop_signals() -> Iterator[Callable[[], bool]]:
 
     before = {signum: signal.signal(signum, note) for signum in (signal.SIGTERM, signal.SIGINT)}
     try:
-        yield lambda: bool(received)
+        yield lambda: received[0] if received else 0
     finally:
         for signum, handler in before.items():
             signal.signal(signum, handler)

@@ -26,10 +26,7 @@ async def tick(settings: Settings, until: str) -> tuple[int, int]:
     """Write the watermark. Return (its time in ms, the number of partitions). Raises TickError."""
     topic, asked = names(settings).events, cluster(settings)
     partitions = await _partitions(asked, topic)
-    if until in ("settle", "ttl"):
-        at_ms = await _last_ms(asked, topic, partitions) + margin_ms(policy(settings), until)
-    else:
-        at_ms = time_ms(until)
+    at_ms = await _last_ms(asked, topic, partitions) + margin_ms(policy(settings), until) if until in ("settle", "ttl") else time_ms(until)
     value = codec.encode(Watermark(origin=EVERY_ORIGIN, at_ms=at_ms))
     async with AIOKafkaProducer(**asked.clients, enable_idempotence=True) as producer:
         for partition in partitions:

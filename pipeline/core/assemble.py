@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import heapq
 
-from pipeline.core.assembly import DUE_CALL, DUE_CLOSED, NEVER_MS, Assembly, Output, Retired
-from pipeline.core.call import Call, Closed, add_facts, add_link, leg_of, mirror_of, place
-from pipeline.core.leg import Leg, fold
-from pipeline.core.model import LateReason, LateRow, LegEvent, Policy
+from pipeline.core.assembly import DUE_CALL, DUE_CLOSED, NEVER_MS, Assembly, Output
+from pipeline.core.call import Call, add_facts, add_link, leg_of, mirror_of, place
+from pipeline.core.leg import Leg, fold, stored_leg
+from pipeline.core.model import LateReason, LateRow, LegEvent, Policy, Retired
 from pipeline.core.publication import publish, withdraw
 from pipeline.core.race import Cores, Race, deadline_ms, read, starts_after
 from pipeline.core.routing import DIRECT, EVERY_ORIGIN, CoreSeen, Facts, Item, Linked, Review, Watermark, home_of, state_key
+from pipeline.core.stored import Closed
 
 MOST_CORES = 16
 """How many runs of one switch are remembered: the latest."""
@@ -57,7 +58,9 @@ def _take_event(state: Assembly, event: LegEvent, policy: Policy, out: list[Outp
         if key in state.closed:
             leg = Leg(event.leg_id)
             fold(leg, event)
-            _meet_closed(state, state.closed[key], Facts(tenant=event.tenant, to=home, leg=leg, via=()), out, event.kind, event.at_ms)
+            _meet_closed(
+                state, state.closed[key], Facts(tenant=event.tenant, to=home, leg=stored_leg(leg), via=()), out, event.kind, event.at_ms
+            )
             return
         call = state.calls[key] = Call(event.tenant, home)
     if _is_over_limit(state, call, event.leg_id, policy, out, event.kind, event.at_ms):
@@ -200,7 +203,7 @@ def _look_at(state: Assembly, key: str, call: Call, policy: Policy, out: list[Ou
     state.touched[key] = None
     if not call.is_signpost:
         race = read(call.key, call.legs, policy, call.through, state.cores.get(call.tenant, NO_CORES))
-        if state.now_ms < race.complete_ms + policy.retention_ms:
+        if state.now_ms < _kept_until_ms(call, race, policy):
             publish(state, call, race, policy, out)
             _schedule(state, key, call, race, policy)
             return
@@ -234,9 +237,14 @@ def _due_ms(state: Assembly, call: Call, race: Race | None, policy: Policy) -> i
     if race is None:
         return call.last_ms + policy.retention_ms
     if state.now_ms >= race.complete_ms:
-        return race.complete_ms + policy.retention_ms
+        return _kept_until_ms(call, race, policy)
     deadlines = [deadline_ms(leg, race) for leg in call.legs.values() if leg.end is None]
     return min([at_ms for at_ms in deadlines if at_ms > state.now_ms] + [race.complete_ms])
+
+
+def _kept_until_ms(call: Call, race: Race, policy: Policy) -> int:
+    """A key whose legs have all gone elsewhere is complete at once, but they may come back: so its last word counts too."""
+    return max(race.complete_ms, call.last_ms) + policy.retention_ms
 
 
 # Reviews.

@@ -3,51 +3,46 @@
 from __future__ import annotations
 
 import heapq
+from typing import NamedTuple
 
-import msgspec
-
-from pipeline.core.call import Call, Closed
-from pipeline.core.model import CallRow, LateRow, LegRow
+from pipeline.core.call import Call
+from pipeline.core.model import CallRow, LateRow, LegRow, Retired
 from pipeline.core.routing import CoreSeen, Facts, Linked
-from pipeline.core.tally import Delta, DeltaKey
+from pipeline.core.stored import Closed
+from pipeline.core.tally import Deltas
 
 NEVER_MS = -1
 DUE_CALL, DUE_CLOSED = 0, 1
 """What an entry of the agenda is about."""
 
 
-class Retired(msgspec.Struct, frozen=True, gc=False):
-    """The tombstone of a withdrawn row, due when retention is over. `leg_id` None: the call's row."""
-
-    tenant: str
-    call_id: str
-    leg_id: str | None
-
-
 Output = LegRow | CallRow | LateRow | Facts | Linked | CoreSeen | Retired
 
 
-class Assembly(msgspec.Struct):
+class Assembly:
     """The state of one partition of calls.events. The changelog has all but `agenda`, `dirty` and what `drain` empties."""
 
-    now_ms: int = NEVER_MS  # stream time: the least watermark of all origins, never back
-    origins: dict[str, int] = {}
-    cores: dict[str, dict[str, dict[str, int]]] = {}  # tenant -> source -> core_id -> when that run of the switch was first seen
-    calls: dict[str, Call] = {}
-    closed: dict[str, Closed] = {}
-    agenda: list[tuple[int, int, str]] = []  # heap of (due_ms, DUE_..., key)
-    dirty: dict[str, Call] = {}
-    touched: dict[str, None] = {}  # keys of calls and closed calls, changed since the last drain
-    deltas: dict[DeltaKey, Delta] = {}  # of the tallies, since the last drain
-    clock_moved: bool = False
-    cores_moved: bool = False
+    __slots__ = ("agenda", "calls", "clock_moved", "closed", "cores", "cores_moved", "deltas", "dirty", "now_ms", "origins", "touched")
+
+    def __init__(self) -> None:
+        self.now_ms = NEVER_MS  # stream time: the least watermark of all origins, never back
+        self.origins: dict[str, int] = {}
+        self.cores: dict[str, dict[str, dict[str, int]]] = {}  # tenant -> source -> core_id -> when that run of the switch was first seen
+        self.calls: dict[str, Call] = {}
+        self.closed: dict[str, Closed] = {}
+        self.agenda: list[tuple[int, int, str]] = []  # heap of (due_ms, DUE_..., key)
+        self.dirty: dict[str, Call] = {}
+        self.touched: dict[str, None] = {}  # keys of calls and closed calls, changed since the last drain
+        self.deltas: Deltas = {}  # of the tallies, since the last drain
+        self.clock_moved = False
+        self.cores_moved = False
 
 
-class Drained(msgspec.Struct):
+class Drained(NamedTuple):
     """What changed since the last drain. None stands for: gone."""
 
     homes: dict[str, Call | Closed | None]
-    deltas: dict[DeltaKey, Delta]
+    deltas: Deltas
     clock_moved: bool
     cores_moved: bool
 

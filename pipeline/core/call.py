@@ -8,48 +8,51 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import msgspec
+from msgspec.structs import replace
 
-from pipeline.core.leg import Leg, merge, merge_link
+from pipeline.core.leg import Leg, leg_of_stored, merge, merge_link, stored_leg
 from pipeline.core.model import LegEvent
 from pipeline.core.routing import GROUP_RANK, MAX_HOPS, MOST_VIA, Facts, Linked, parent_of
-from pipeline.core.units import CallUnits, LegUnits
-
-Link = tuple[int, str]
-"""(rank, what stands above)"""
+from pipeline.core.stored import CallUnit, LegUnit, Link, StoredCall, StoredPublished
 
 
-class Published(msgspec.Struct, array_like=True, gc=False):
+class Published:
     """The last record of one key: its revision and what it said ("" once withdrawn)."""
 
-    revision: int = 0
-    said: str = ""
-    final: bool = False
-    digest: int = 0  # of the whole record, once final
+    __slots__ = ("digest", "final", "revision", "said")
+
+    def __init__(self, revision: int = 0, said: str = "", *, final: bool = False, digest: int = 0) -> None:
+        self.revision = revision
+        self.said = said
+        self.final = final
+        self.digest = digest  # of the whole record, once final
 
 
-class Call(msgspec.Struct, array_like=True, gc=False):
-    """The state behind one key."""
+class Call:
+    """The state behind one key, with the fields of StoredCall."""
 
-    tenant: str
-    key: str
-    legs: dict[str, Leg] = {}
-    link: Link | None = None  # the best link of the key's own leg
-    group: str | None = None  # the least group that stands above
-    is_group: bool = False
-    is_ring: bool = False  # the least id of a ring of links: the root of all in it
-    is_stuck: bool = False  # facts came here through too many keys, and stay
-    sent: Link | None = None  # what stood above last: facts of this key's legs are there
-    gone: dict[str, Link] = {}  # legs that hang elsewhere
-    mirrored: dict[str, Link] = {}  # links of legs that are not kept here, as their own keys were told
-    through: dict[str, str] = {}  # keys that pass their facts on to us -> the key above them
-    last_ms: int = 0
-    rows: dict[str, Published] = {}
-    row: Published | None = None
-    leg_units: LegUnits = {}
-    call_units: CallUnits = {}
-    due_ms: int | None = None  # when stream time has to look at this call again
-    is_dirty: bool = False  # facts came in since the last review
+    __slots__ = (*StoredCall.__struct_fields__,)
+
+    def __init__(self, tenant: str, key: str) -> None:
+        self.tenant = tenant
+        self.key = key
+        self.legs: dict[str, Leg] = {}
+        self.link: Link | None = None  # the best link of the key's own leg
+        self.group: str | None = None  # the least group that stands above
+        self.is_group = False
+        self.is_ring = False  # the least id of a ring of links: the root of all in it
+        self.is_stuck = False  # facts came here through too many keys, and stay
+        self.sent: Link | None = None  # what stood above last: facts of this key's legs are there
+        self.gone: dict[str, Link] = {}  # legs that hang elsewhere
+        self.mirrored: dict[str, Link] = {}  # links of legs that are not kept here, as their own keys were told
+        self.through: dict[str, str] = {}  # keys that pass their facts on to us -> the key above them
+        self.last_ms = 0
+        self.rows: dict[str, Published] = {}
+        self.row: Published | None = None
+        self.leg_units: dict[str, LegUnit] = {}
+        self.call_units: dict[str, CallUnit] = {}
+        self.due_ms: int | None = None  # when stream time has to look at this call again
+        self.is_dirty = False  # facts came in since the last review
 
     @property
     def up(self) -> Link | None:
@@ -62,15 +65,6 @@ class Call(msgspec.Struct, array_like=True, gc=False):
     def is_signpost(self) -> bool:
         """Tell whether facts that come here have to go on."""
         return not self.is_stuck and self.up is not None
-
-
-class Closed(msgspec.Struct, array_like=True, gc=False):
-    """What stays of a key after its facts are dropped: the way up, if it was a signpost."""
-
-    tenant: str
-    key: str
-    until_ms: int
-    up: str | None = None
 
 
 def leg_of(call: Call, leg_id: str) -> Leg:
@@ -119,7 +113,7 @@ def add_link(call: Call, linked: Linked) -> list[Linked]:
     else:
         call.gone[linked.leg_id] = min(call.gone.get(linked.leg_id, link), link)
     if call.is_signpost and call.up is not None and linked.hops < MAX_HOPS:
-        return [msgspec.structs.replace(linked, to=call.up[1], hops=linked.hops + 1)]
+        return [replace(linked, to=call.up[1], hops=linked.hops + 1)]
     return []
 
 
@@ -155,7 +149,7 @@ def add_facts(call: Call, facts: Facts) -> None:
         call.is_stuck = True
     published = call.rows.setdefault(facts.leg.leg_id, Published())
     published.revision = max(published.revision, facts.revision)
-    merge(leg_of(call, facts.leg.leg_id), facts.leg)
+    merge(leg_of(call, facts.leg.leg_id), leg_of_stored(facts.leg))
 
 
 def _last_index(via: tuple[str, ...], key: str) -> int:
@@ -269,7 +263,7 @@ def _pass_on(call: Call, leg_id: str, to: str, via: tuple[str, ...] | None) -> F
     if via is None and to in came:
         came = came[: came.index(to)]  # they could have come through it, but did not: it must not take itself for a ring
     revision = call.rows[leg_id].revision if leg_id in call.rows else 0
-    return Facts(tenant=call.tenant, to=to, leg=call.legs[leg_id], via=(*came, call.key), revision=revision)
+    return Facts(tenant=call.tenant, to=to, leg=stored_leg(call.legs[leg_id]), via=(*came, call.key), revision=revision)
 
 
 def _path(call: Call, leg_id: str) -> tuple[str, ...]:
@@ -281,3 +275,37 @@ def _path(call: Call, leg_id: str) -> tuple[str, ...]:
         leg = call.legs.get(at)
         at = leg.parent if leg is not None and leg.parent is not None else call.through.get(at)
     return tuple(path)
+
+
+# Calls and bytes.
+
+
+def stored_call(call: Call) -> StoredCall:
+    """Return the call as it is stored. It shares its maps: encode it before the call changes."""
+    return StoredCall(
+        call.tenant, call.key, {leg_id: stored_leg(leg) for leg_id, leg in call.legs.items()}, call.link, call.group, call.is_group,
+        call.is_ring, call.is_stuck, call.sent, call.gone, call.mirrored, call.through, call.last_ms,
+        {leg_id: _stored_row(row) for leg_id, row in call.rows.items()}, None if call.row is None else _stored_row(call.row),
+        call.leg_units, call.call_units, call.due_ms, call.is_dirty,
+    )  # fmt: skip
+
+
+def _stored_row(row: Published) -> StoredPublished:
+    return StoredPublished(row.revision, row.said, row.final, row.digest)
+
+
+def call_of_stored(stored: StoredCall) -> Call:
+    """Return the call that `stored_call` was given."""
+    call = Call(stored.tenant, stored.key)
+    call.legs = {leg_id: leg_of_stored(leg) for leg_id, leg in stored.legs.items()}
+    call.link, call.group, call.sent = stored.link, stored.group, stored.sent
+    call.is_group, call.is_ring, call.is_stuck, call.is_dirty = stored.is_group, stored.is_ring, stored.is_stuck, stored.is_dirty
+    call.gone, call.mirrored, call.through = stored.gone, stored.mirrored, stored.through
+    call.last_ms, call.due_ms, call.leg_units, call.call_units = stored.last_ms, stored.due_ms, stored.leg_units, stored.call_units
+    call.rows = {leg_id: _published(row) for leg_id, row in stored.rows.items()}
+    call.row = None if stored.row is None else _published(stored.row)
+    return call
+
+
+def _published(row: StoredPublished) -> Published:
+    return Published(row.revision, row.said, final=row.final, digest=row.digest)

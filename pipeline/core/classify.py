@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Literal
-
-import msgspec
+from typing import Literal, NamedTuple
 
 from pipeline.core import callers, rules
 from pipeline.core.case import Case, other_offers, verdict
@@ -15,17 +13,21 @@ from pipeline.core.race import Race
 from pipeline.core.rules import STRENGTH
 
 Who = Literal["any", "offered", "caller"]
+Decide = Callable[[Case], Verdict | None]
 
 
-class Rule(msgspec.Struct, frozen=True):
+class Rule:
     """One row. `decide` gives the verdict, or None where the condition does not hold."""
 
-    rule: str
-    who: Who
-    decide: Callable[[Case], Verdict | None]
-    condition: str
-    result: str
-    why: str
+    __slots__ = ("condition", "decide", "result", "rule", "who", "why")
+
+    def __init__(self, rule: str, who: Who, decide: Decide, condition: str, result: str, why: str) -> None:
+        self.rule = rule
+        self.who: Who = who
+        self.decide = decide
+        self.condition = condition
+        self.result = result
+        self.why = why
 
 
 # rule, who, holds, condition, result, why
@@ -170,7 +172,7 @@ def considered(leg: Leg, race: Race, *, complete: bool, now_ms: int) -> Iterator
         yield row, row.decide(case)
 
 
-class CallRule(msgspec.Struct, frozen=True):
+class CallRule(NamedTuple):
     """Which legs speak for a call: one row of the table that `judge_call` follows."""
 
     rule: str
@@ -187,12 +189,15 @@ CALL_RULES = (
 )  # fmt: skip
 
 
-class CallVerdict(msgspec.Struct, frozen=True):
+class CallVerdict:
     """The result of a call: whose verdict it is, and by which row."""
 
-    rule: str
-    leg_id: str
-    verdict: Verdict
+    __slots__ = ("leg_id", "rule", "verdict")
+
+    def __init__(self, rule: str, leg_id: str, verdict: Verdict) -> None:
+        self.rule = rule
+        self.leg_id = leg_id
+        self.verdict = verdict
 
 
 def judge_call(race: Race, verdicts: dict[str, Verdict]) -> CallVerdict | None:

@@ -33,11 +33,13 @@ def open_calls(calls: Iterable[Call]) -> Open:
 
 def is_open(call: Call) -> bool:
     """Tell whether a key is a call whose last word is not said. A key that only passes facts on is none."""
-    if not call.legs or call.is_signpost:
-        return False
-    if call.row is not None and call.row.said:
-        return not call.row.final
-    return any(leg.is_real and leg.end is None for leg in call.legs.values())
+    row = call.row
+    if row is not None and row.said:
+        return not (row.final or call.is_signpost)
+    for leg in call.legs.values():
+        if leg.end is None and leg.is_real:
+            return not call.is_signpost
+    return False
 
 
 def began(call: Call) -> int:

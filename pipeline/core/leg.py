@@ -6,95 +6,83 @@ Every fact is a minimum, a maximum or a union, ties by name, so events may come 
 from __future__ import annotations
 
 from bisect import insort
-from typing import Annotated, TypeVar
+from typing import Final, TypeVar
 
-import msgspec
-from msgspec import Meta
 from msgspec.structs import astuple
 
-from pipeline.core.model import (
-    CONTEXTS,
-    ROLES,
-    AtMs,
-    Context,
-    Direction,
-    DurationMs,
-    EndedBy,
-    Id,
-    LegEvent,
-    QueueExit,
-    Role,
-    SipStatus,
-    Word,
-)  # fmt: skip
+from pipeline.core.model import CONTEXTS, ROLES, Context, Direction, EndedBy, LegEvent, QueueExit, Role
+from pipeline.core.stored import NO_LINK_RANK, StoredEnd, StoredLeg, Visit
 
 T = TypeVar("T")
 
-MOST_TIMES = 64
+MOST_TIMES: Final = 64
 """How many bridges and how many holds a leg remembers: the earliest; and how many visits: those of the least ids."""
-NO_LINK_RANK = 1_000
-Rank = Annotated[int, Meta(ge=0, le=NO_LINK_RANK)]
-Times = Annotated[list[AtMs], Meta(min_length=1, max_length=64)]
-_ENDED_BY_ORDER: dict[str | None, int] = {"far_hung_up": 0, "far_refused": 1, "platform": 2, None: 3}
-_HINTS = ("group_id", "direction", "agent", "dialed", "source", "ring_limit_ms")  # the least that was told counts
-_VISITS = frozenset({"queue_joined", "queue_left"})  # their queue is the visit's, not the leg's
-_PLAIN = frozenset({"offered", "noted"})  # which tell nothing but their time
-_FRAGMENTS = frozenset({"bridged", "unbridged", "noted"})
+_ENDED_BY_ORDER: Final[dict[str | None, int]] = {"far_hung_up": 0, "far_refused": 1, "platform": 2, None: 3}
+_VISITS: Final = frozenset({"queue_joined", "queue_left"})  # their queue is the visit's, not the leg's
+_PLAIN: Final = frozenset({"offered", "noted"})  # which tell nothing but their time
+_FRAGMENTS: Final = frozenset({"bridged", "unbridged", "noted"})
+_NO_PEERS: Final[dict[str, list[int]]] = {}  # what legs share that have none: never written to
+_NO_TIMES: Final[list[int]] = []
+_NO_VISITS: Final[dict[str, Visit]] = {}
+_NONE: Final[frozenset[str]] = frozenset()
 
 
-class End(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """How a leg ended, by the best-informed witness."""
+class End:
+    """How a leg ended, by the best-informed witness. It does not change."""
 
-    authority: Annotated[int, Meta(ge=0, le=9)]
-    at_ms: AtMs
-    cause: Word
-    ended_by: EndedBy | None
-    sip_status: SipStatus | None
+    __slots__ = ("at_ms", "authority", "cause", "ended_by", "sip_status")
+
+    def __init__(self, authority: int, at_ms: int, cause: str, ended_by: EndedBy | None, sip_status: int | None) -> None:
+        self.authority = authority
+        self.at_ms = at_ms
+        self.cause = cause
+        self.ended_by = ended_by
+        self.sip_status = sip_status
 
     def order(self) -> tuple[int, int, str, int, int]:
         """Return the key by which of two ends the least counts; what is unknown comes last."""
         return (self.authority, self.at_ms, self.cause, _ENDED_BY_ORDER[self.ended_by], self.sip_status or 1_000)
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, End) and self.order() == other.order()
 
-class Visit(msgspec.Struct, array_like=True, gc=False):
-    """One stay of a caller in one queue."""
-
-    queue: Word | None = None
-    joined_ms: AtMs | None = None
-    left_ms: AtMs | None = None
-    exit: QueueExit | None = None
+    def __hash__(self) -> int:
+        return hash(self.order())
 
 
-class Leg(msgspec.Struct, array_like=True, gc=False):
-    """The facts. Mutable: only `fold`, `merge` and `merge_link` write to it."""
+class Leg:
+    """The facts, with the fields of StoredLeg. Mutable: only `fold`, `merge` and `merge_link` write to it."""
 
-    leg_id: Id
-    parent: Id | None = None
-    rank: Rank = NO_LINK_RANK
-    group_id: Id | None = None
-    direction: Direction | None = None
-    role: Annotated[int, Meta(ge=0, le=len(ROLES))] = len(ROLES)  # index into ROLES: the least is the strongest evidence
-    context: Annotated[int, Meta(ge=0, le=len(CONTEXTS))] = len(CONTEXTS)  # likewise
-    queue: Word | None = None
-    agent: Word | None = None
-    dialed: Word | None = None
-    source: Word | None = None
-    is_real: bool = False
-    offered_ms: AtMs | None = None
-    rang_ms: AtMs | None = None
-    answered_ms: AtMs | None = None
-    end: End | None = None
-    ring_limit_ms: DurationMs | None = None
-    last_ms: AtMs = 0
-    tells_core: bool = False  # its switch tells its runs (core_id)
-    bridges: dict[str, Times] = {}
-    unbridges: dict[str, Times] = {}
-    holds: list[AtMs] = []
-    unholds: list[AtMs] = []
-    visits: dict[str, Visit] = {}
-    exit_hint: QueueExit | None = None  # how the caller left, from a witness that names no visit
-    flags: frozenset[str] = frozenset()
-    silences: frozenset[str] = frozenset()
+    __slots__ = (*StoredLeg.__struct_fields__,)
+
+    def __init__(self, leg_id: str) -> None:
+        self.leg_id = leg_id
+        self.parent: str | None = None
+        self.rank = NO_LINK_RANK
+        self.group_id: str | None = None
+        self.direction: Direction | None = None
+        self.role = len(ROLES)  # index into ROLES: the least is the strongest evidence
+        self.context = len(CONTEXTS)  # likewise
+        self.queue: str | None = None
+        self.agent: str | None = None
+        self.dialed: str | None = None
+        self.source: str | None = None
+        self.is_real = False
+        self.offered_ms: int | None = None
+        self.rang_ms: int | None = None
+        self.answered_ms: int | None = None
+        self.end: End | None = None
+        self.ring_limit_ms: int | None = None
+        self.last_ms = 0
+        self.tells_core = False  # its switch tells its runs (core_id)
+        self.bridges = _NO_PEERS
+        self.unbridges = _NO_PEERS
+        self.holds = _NO_TIMES
+        self.unholds = _NO_TIMES
+        self.visits = _NO_VISITS
+        self.exit_hint: QueueExit | None = None  # how the caller left, from a witness that names no visit
+        self.flags = _NONE
+        self.silences = _NONE
 
     @property
     def ended_ms(self) -> int | None:
@@ -114,8 +102,8 @@ class Leg(msgspec.Struct, array_like=True, gc=False):
         return None if self.parent is None else (self.rank, self.parent)
 
 
-_ROLE_INDEX: dict[str, int] = {role: index for index, role in enumerate(ROLES)}
-_CONTEXT_INDEX: dict[str, int] = {context: index for index, context in enumerate(CONTEXTS)}
+_ROLE_INDEX: Final[dict[str, int]] = {role: index for index, role in enumerate(ROLES)}
+_CONTEXT_INDEX: Final[dict[str, int]] = {context: index for index, context in enumerate(CONTEXTS)}
 
 
 def fold(leg: Leg, event: LegEvent) -> bool:
@@ -143,14 +131,15 @@ def fold(leg: Leg, event: LegEvent) -> bool:
 
 
 def _fold_times(leg: Leg, event: LegEvent) -> bool:
-    if event.kind == "bridged":
-        return _add_peer_time(leg.bridges, event.peer_leg_id or "", event.at_ms)
-    if event.kind == "unbridged":
-        return _add_peer_time(leg.unbridges, event.peer_leg_id or "", event.at_ms)
-    if event.kind == "held":
-        return _add_time(leg.holds, event.at_ms)
-    if event.kind == "unheld":
-        return _add_time(leg.unholds, event.at_ms)
+    kind, at_ms = event.kind, event.at_ms
+    if kind == "bridged":
+        return _add_bridge(leg, event.peer_leg_id or "", at_ms)
+    if kind == "unbridged":
+        return _add_unbridge(leg, event.peer_leg_id or "", at_ms)
+    if kind == "held":
+        return _add_hold(leg, at_ms)
+    if kind == "unheld":
+        return _add_unhold(leg, at_ms)
     return _fold_visit(leg, event)
 
 
@@ -164,36 +153,54 @@ def _fold_visit(leg: Leg, event: LegEvent) -> bool:
 
 
 def _fold_hints(leg: Leg, event: LegEvent) -> bool:
-    changed = False
-    if event.parent_leg_id is not None:
-        changed = merge_link(leg, event.link_rank, event.parent_leg_id)
-    for name in _HINTS:
-        told = getattr(event, name)
-        if told:
-            known = getattr(leg, name)
-            if known is None or told < known:
-                setattr(leg, name, told)
-                changed = True
+    """Of what an event may say at any time the least, or the strongest, that was told counts."""
+    changed = event.parent_leg_id is not None and merge_link(leg, event.link_rank, event.parent_leg_id)
+    group_id, direction, agent, source = event.group_id, event.direction, event.agent, event.source
+    if group_id is not None and (leg.group_id is None or group_id < leg.group_id):
+        leg.group_id, changed = group_id, True
+    if direction is not None and (leg.direction is None or direction < leg.direction):
+        leg.direction, changed = direction, True
+    if agent is not None and (leg.agent is None or agent < leg.agent):
+        leg.agent, changed = agent, True
+    if source and (leg.source is None or source < leg.source):
+        leg.source, changed = source, True
     if event.core_id is not None and not leg.tells_core:
         leg.tells_core = changed = True
-    if event.role is not None and _ROLE_INDEX[event.role] < leg.role:
-        leg.role, changed = _ROLE_INDEX[event.role], True
-    if event.context is not None and _CONTEXT_INDEX[event.context] < leg.context:
-        leg.context, changed = _CONTEXT_INDEX[event.context], True
-    if event.flags and not leg.flags.issuperset(event.flags):
-        leg.flags, changed = leg.flags.union(event.flags), True
-    if event.cannot_report and not leg.silences.issuperset(event.cannot_report):
-        leg.silences, changed = leg.silences.union(event.cannot_report), True
+    role, context = event.role, event.context
+    if role is not None and _ROLE_INDEX[role] < leg.role:
+        leg.role, changed = _ROLE_INDEX[role], True
+    if context is not None and _CONTEXT_INDEX[context] < leg.context:
+        leg.context, changed = _CONTEXT_INDEX[context], True
+    if _fold_seldom_told(leg, event):
+        changed = True
     return _fold_told_once(leg, event) or changed
+
+
+def _fold_seldom_told(leg: Leg, event: LegEvent) -> bool:
+    changed = False
+    dialed, ring_limit_ms, flags, silences = event.dialed, event.ring_limit_ms, event.flags, event.cannot_report
+    if dialed is not None and (leg.dialed is None or dialed < leg.dialed):
+        leg.dialed, changed = dialed, True
+    if ring_limit_ms and (leg.ring_limit_ms is None or ring_limit_ms < leg.ring_limit_ms):
+        leg.ring_limit_ms, changed = ring_limit_ms, True
+    if flags and not leg.flags.issuperset(flags):
+        leg.flags, changed = leg.flags.union(flags), True
+    if silences and not leg.silences.issuperset(silences):
+        leg.silences, changed = leg.silences.union(silences), True
+    return changed
 
 
 def _fold_told_once(leg: Leg, event: LegEvent) -> bool:
     """Take what counts for the leg only where the event is not about one of its visits."""
     if event.kind in _VISITS:
         return False
-    before = leg.queue, leg.exit_hint
-    leg.queue, leg.exit_hint = _least(leg.queue, event.queue), _least(leg.exit_hint, event.queue_exit)
-    return before != (leg.queue, leg.exit_hint)
+    changed = False
+    queue, exit_hint = event.queue, event.queue_exit
+    if queue is not None and (leg.queue is None or queue < leg.queue):
+        leg.queue, changed = queue, True
+    if exit_hint is not None and (leg.exit_hint is None or exit_hint < leg.exit_hint):
+        leg.exit_hint, changed = exit_hint, True
+    return changed
 
 
 def merge(leg: Leg, other: Leg) -> None:
@@ -206,18 +213,24 @@ def merge(leg: Leg, other: Leg) -> None:
         setattr(leg, name, _least(getattr(leg, name), getattr(other, name)))
     if other.end is not None and (leg.end is None or other.end.order() < leg.end.order()):
         leg.end = other.end
-    for mine, others in ((leg.bridges, other.bridges), (leg.unbridges, other.unbridges)):
-        for peer, times in others.items():
-            for at_ms in times:
-                _add_peer_time(mine, peer, at_ms)
-    for at_ms in other.holds:
-        _add_time(leg.holds, at_ms)
-    for at_ms in other.unholds:
-        _add_time(leg.unholds, at_ms)
+    _merge_times(leg, other)
     for visit_id, visit in other.visits.items():
         _merge_visit(leg, visit_id, visit)
     leg.flags, leg.silences = leg.flags | other.flags, leg.silences | other.silences
     leg.last_ms = max(leg.last_ms, other.last_ms)
+
+
+def _merge_times(leg: Leg, other: Leg) -> None:
+    for peer, times in other.bridges.items():
+        for at_ms in times:
+            _add_bridge(leg, peer, at_ms)
+    for peer, times in other.unbridges.items():
+        for at_ms in times:
+            _add_unbridge(leg, peer, at_ms)
+    for at_ms in other.holds:
+        _add_hold(leg, at_ms)
+    for at_ms in other.unholds:
+        _add_unhold(leg, at_ms)
 
 
 _LEAST = (
@@ -237,6 +250,30 @@ def merge_link(leg: Leg, rank: int, parent: str) -> bool:
         return False
     leg.rank, leg.parent = rank, parent
     return True
+
+
+def _add_bridge(leg: Leg, peer: str, at_ms: int) -> bool:
+    if leg.bridges is _NO_PEERS:
+        leg.bridges = {}
+    return _add_peer_time(leg.bridges, peer, at_ms)
+
+
+def _add_unbridge(leg: Leg, peer: str, at_ms: int) -> bool:
+    if leg.unbridges is _NO_PEERS:
+        leg.unbridges = {}
+    return _add_peer_time(leg.unbridges, peer, at_ms)
+
+
+def _add_hold(leg: Leg, at_ms: int) -> bool:
+    if leg.holds is _NO_TIMES:
+        leg.holds = []
+    return _add_time(leg.holds, at_ms)
+
+
+def _add_unhold(leg: Leg, at_ms: int) -> bool:
+    if leg.unholds is _NO_TIMES:
+        leg.unholds = []
+    return _add_time(leg.unholds, at_ms)
 
 
 def _add_time(times: list[int], at_ms: int) -> bool:
@@ -264,6 +301,8 @@ def _add_peer_time(peers: dict[str, list[int]], peer: str, at_ms: int) -> bool:
 
 def _merge_visit(leg: Leg, visit_id: str, other: Visit) -> bool:
     visit = leg.visits.get(visit_id)
+    if leg.visits is _NO_VISITS:
+        leg.visits = {}
     if visit is None:
         leg.visits[visit_id] = other
         if len(leg.visits) > MOST_TIMES:
@@ -272,3 +311,35 @@ def _merge_visit(leg: Leg, visit_id: str, other: Visit) -> bool:
     merged = Visit(*map(_least, astuple(visit), astuple(other)))
     leg.visits[visit_id] = merged
     return merged != visit
+
+
+# Legs and bytes.
+
+
+def stored_leg(leg: Leg) -> StoredLeg:
+    """Return the facts as they are stored and passed on. They share their maps and lists: encode them before the leg changes."""
+    end = leg.end
+    return StoredLeg(
+        leg.leg_id, leg.parent, leg.rank, leg.group_id, leg.direction, leg.role, leg.context, leg.queue, leg.agent, leg.dialed, leg.source,
+        leg.is_real, leg.offered_ms, leg.rang_ms, leg.answered_ms,
+        None if end is None else StoredEnd(end.authority, end.at_ms, end.cause, end.ended_by, end.sip_status),
+        leg.ring_limit_ms, leg.last_ms, leg.tells_core, leg.bridges, leg.unbridges, leg.holds, leg.unholds, leg.visits, leg.exit_hint,
+        leg.flags, leg.silences,
+    )  # fmt: skip
+
+
+def leg_of_stored(stored: StoredLeg) -> Leg:
+    """Return the leg that `stored_leg` was given."""
+    leg = Leg(stored.leg_id)
+    leg.parent, leg.rank, leg.group_id = stored.parent, stored.rank, stored.group_id
+    leg.direction, leg.role, leg.context = stored.direction, stored.role, stored.context
+    leg.queue, leg.agent, leg.dialed, leg.source = stored.queue, stored.agent, stored.dialed, stored.source
+    leg.is_real, leg.tells_core = stored.is_real, stored.tells_core
+    leg.offered_ms, leg.rang_ms, leg.answered_ms = stored.offered_ms, stored.rang_ms, stored.answered_ms
+    end = stored.end
+    leg.end = None if end is None else End(end.authority, end.at_ms, end.cause, end.ended_by, end.sip_status)
+    leg.ring_limit_ms, leg.last_ms, leg.exit_hint = stored.ring_limit_ms, stored.last_ms, stored.exit_hint
+    leg.bridges, leg.unbridges = stored.bridges or _NO_PEERS, stored.unbridges or _NO_PEERS
+    leg.holds, leg.unholds, leg.visits = stored.holds or _NO_TIMES, stored.unholds or _NO_TIMES, stored.visits or _NO_VISITS
+    leg.flags, leg.silences = stored.flags or _NONE, stored.silences or _NONE
+    return leg

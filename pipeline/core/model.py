@@ -385,3 +385,11 @@ class LateRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     window_size_s: int | None = None
     window_start_ms: int | None = None
     change: Annotated[Mapping[str, int], Meta(description="window_closed: the columns and by how much")] = {}
+
+
+class Retired(msgspec.Struct, frozen=True, gc=False):
+    """The tombstone of a withdrawn row, due when retention is over. `leg_id` None: the call's row."""
+
+    tenant: str
+    call_id: str
+    leg_id: str | None

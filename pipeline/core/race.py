@@ -6,57 +6,95 @@ Nothing here is stored. `read` derives all of it from the legs, so it cannot dep
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
-
-import msgspec
 
 from pipeline.core.causes import INHERITED, LOSE_RACE_CLASS
-from pipeline.core.leg import Leg, Visit
+from pipeline.core.leg import Leg
 from pipeline.core.model import CONTEXTS, Context, Policy, Role
+from pipeline.core.stored import Visit
 
 Cores = Mapping[str, Mapping[str, int]]
 """source -> core_id -> when that run of the switch was first seen, ms"""
 
 
-class Stay(NamedTuple):
+class Stay:
     """A visit of a queue, with its id and the leg that made it. `joined_ms`: when it began, else when that leg was offered."""
 
-    joined_ms: int
-    visit_id: str
-    leg: Leg
-    visit: Visit
+    __slots__ = ("joined_ms", "leg", "visit", "visit_id")
+
+    def __init__(self, joined_ms: int, visit_id: str, leg: Leg, visit: Visit) -> None:
+        self.joined_ms = joined_ms
+        self.visit_id = visit_id
+        self.leg = leg
+        self.visit = visit
+
+    def order(self) -> tuple[int, str, str]:
+        """Return the key by which stays are in order."""
+        return (self.joined_ms, self.visit_id, self.leg.leg_id)
 
 
-class Moment(msgspec.Struct, frozen=True, order=True, gc=False):
+class Moment:
     """A win or a pick: when, whose, and since when that leg was offered. `taker`: the leg that took the call."""
 
-    at_ms: int
-    taker: str
-    leg_id: str
-    offered_ms: int
-    bridge_ms: int | None = None
+    __slots__ = ("at_ms", "bridge_ms", "leg_id", "offered_ms", "taker")
+
+    def __init__(self, at_ms: int, taker: str, leg_id: str, offered_ms: int, bridge_ms: int | None = None) -> None:
+        self.at_ms = at_ms
+        self.taker = taker
+        self.leg_id = leg_id
+        self.offered_ms = offered_ms
+        self.bridge_ms = bridge_ms
+
+    def order(self) -> tuple[int, str, str, int, int]:
+        """Return the key of which the least comes first."""
+        return (self.at_ms, self.taker, self.leg_id, self.offered_ms, -1 if self.bridge_ms is None else self.bridge_ms)
 
 
-class Race(msgspec.Struct, frozen=True, gc=False):
+class Race:
     """A call as its legs tell it. `roots` are the legs without a link (in a ring of links: the least id)."""
 
-    call_id: str
-    legs: Mapping[str, Leg]
-    policy: Policy
-    cores: Cores
-    roots: frozenset[str]
-    unseen: frozenset[str]  # legs whose root is not known
-    context: Context
-    roles: Mapping[str, Role]
-    machines: frozenset[str]  # mailboxes and announcements: nobody is there
-    connected: frozenset[str]  # answered, and bridged to somebody
-    bridged: Mapping[str, int]  # bridged legs -> the earliest bridge, ms, on whichever side it was reported
-    wins: tuple[Moment, ...]  # the winner for display first
-    picks: tuple[Moment, ...]
-    caller_ends: Mapping[str, int]  # callers' legs that ended -> when, ms
-    has_visits: bool
-    complete_ms: int  # the stream time at which the call is complete, if nothing more comes (verdicts, section 4)
-    size: int  # legs of which more than a bridge or a note is known
+    __slots__ = (
+        "bridged", "call_id", "caller_ends", "complete_ms", "connected", "context", "cores", "has_visits", "legs", "machines", "picks",
+        "policy", "roles", "roots", "size", "unseen", "wins",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        call_id: str,
+        legs: dict[str, Leg],
+        policy: Policy,
+        cores: Cores,
+        *,
+        roots: set[str],
+        unseen: set[str],
+        context: Context,
+        roles: dict[str, Role],
+        machines: set[str],
+        connected: set[str],
+        bridged: dict[str, int],
+        wins: list[Moment],
+        picks: list[Moment],
+        caller_ends: dict[str, int],
+        has_visits: bool,
+        complete_ms: int,
+        size: int,
+    ) -> None:
+        self.call_id = call_id
+        self.legs = legs
+        self.policy = policy
+        self.cores = cores
+        self.roots = roots
+        self.unseen = unseen  # legs whose root is not known
+        self.context: Context = context
+        self.roles = roles
+        self.machines = machines  # mailboxes and announcements: nobody is there
+        self.connected = connected  # answered, and bridged to somebody
+        self.bridged = bridged  # bridged legs -> the earliest bridge, ms, on whichever side it was reported
+        self.wins = wins  # the winner for display first
+        self.picks = picks
+        self.caller_ends = caller_ends  # callers' legs that ended -> when, ms
+        self.has_visits = has_visits
+        self.complete_ms = complete_ms  # the stream time at which the call is complete, if nothing more comes (verdicts, section 4)
+        self.size = size  # legs of which more than a bridge or a note is known
 
     @property
     def winner(self) -> Moment | None:
@@ -64,51 +102,51 @@ class Race(msgspec.Struct, frozen=True, gc=False):
         return self.wins[0] if self.wins else None
 
 
-def read(call_id: str, legs: Mapping[str, Leg], policy: Policy, through: Mapping[str, str], cores: Cores) -> Race:
+def read(call_id: str, legs: dict[str, Leg], policy: Policy, through: dict[str, str], cores: Cores) -> Race:
     """Read a call. `through` tells of keys without a leg here which key stands above them; `cores` are those of the call's tenant."""
     roots, unseen = _roots(legs, through)
-    callers = frozenset(leg_id for leg_id, leg in legs.items() if leg.is_real and _is_caller(leg, is_root=leg_id in roots))
+    callers = {leg_id for leg_id, leg in legs.items() if leg.is_real and _is_caller(leg, is_root=leg_id in roots)}
     context = _context(legs, roots, callers)
-    machines = frozenset(leg_id for leg_id, leg in legs.items() if leg.flags and _is_machine(leg, context, is_root=leg_id in roots))
+    machines = {leg_id for leg_id, leg in legs.items() if leg.flags and _is_machine(leg, context, is_root=leg_id in roots)}
     roles = {leg_id: _role(leg, context, callers, machines, is_root=leg_id in roots) for leg_id, leg in legs.items()}
     peers = _peers(legs)
-    connected = frozenset(leg_id for leg_id in peers if _is_connected(legs[leg_id], peers[leg_id], legs, roles, roots, machines))
-    picks = tuple(
-        Moment(leg.end.at_ms, leg_id, leg_id, _offered_ms(leg)) for leg_id, leg in legs.items() if leg.end and leg.end.cause == "PICKED_OFF"
-    )
-    caller_ends = {leg_id: leg.end.at_ms for leg_id, leg in legs.items() if leg.end and roles[leg_id] == "caller"}
-    wins = _wins(legs, roots, roles, connected, peers, policy)
-    size = sum(1 for leg in legs.values() if leg.is_real)
-    has_visits = any(leg.visits for leg in legs.values())
-    bridged = {leg_id: min(peers[leg_id].values()) for leg_id in peers}
-    complete_ms = _complete_ms(legs, roles, policy, cores, root_is_unseen=bool(unseen))
+    connected = {leg_id for leg_id in peers if _is_connected(legs[leg_id], peers[leg_id], legs, roles, roots, machines)}
     return Race(
         call_id,
         legs,
         policy,
         cores,
-        roots,
-        unseen,
-        context,
-        roles,
-        machines,
-        connected,
-        bridged,
-        wins,
-        picks,
-        caller_ends,
-        has_visits,
-        complete_ms,
-        size,
+        roots=roots,
+        unseen=unseen,
+        context=context,
+        roles=roles,
+        machines=machines,
+        connected=connected,
+        bridged={leg_id: min(peers[leg_id].values()) for leg_id in peers},
+        wins=_wins(legs, roots, roles, connected, peers, policy),
+        picks=_picks(legs),
+        caller_ends={leg_id: leg.end.at_ms for leg_id, leg in legs.items() if leg.end is not None and roles[leg_id] == "caller"},
+        has_visits=any(leg.visits for leg in legs.values()),
+        complete_ms=_complete_ms(legs, roles, policy, cores, root_is_unseen=bool(unseen)),
+        size=sum(leg.is_real for leg in legs.values()),
     )
+
+
+def _picks(legs: dict[str, Leg]) -> list[Moment]:
+    return [
+        Moment(leg.end.at_ms, leg_id, leg_id, _offered_ms(leg))
+        for leg_id, leg in legs.items()
+        if leg.end is not None and leg.end.cause == "PICKED_OFF"
+    ]
 
 
 def _offered_ms(leg: Leg) -> int:
     return leg.last_ms if leg.offered_ms is None else leg.offered_ms
 
 
-def _roots(legs: Mapping[str, Leg], through: Mapping[str, str]) -> tuple[frozenset[str], frozenset[str]]:
-    roots, unseen = set(), set()
+def _roots(legs: dict[str, Leg], through: dict[str, str]) -> tuple[set[str], set[str]]:
+    roots: set[str] = set()
+    unseen: set[str] = set()
     for leg_id, leg in legs.items():
         if leg.parent is None:
             roots.add(leg_id)
@@ -121,10 +159,10 @@ def _roots(legs: Mapping[str, Leg], through: Mapping[str, str]) -> tuple[frozens
             roots.add(top)
         elif top not in legs:
             unseen.add(leg_id)
-    return frozenset(roots), frozenset(unseen)
+    return roots, unseen
 
 
-def _top(leg_id: str, legs: Mapping[str, Leg], through: Mapping[str, str]) -> tuple[str, bool]:
+def _top(leg_id: str, legs: dict[str, Leg], through: dict[str, str]) -> tuple[str, bool]:
     """Follow links upward. Return (the last id, False), or of a ring (its least id, True)."""
     path = [leg_id]
     while True:
@@ -144,7 +182,7 @@ def _is_caller(leg: Leg, *, is_root: bool) -> bool:
     return leg.direction == "inbound" or (leg.direction is None and bool(leg.visits))
 
 
-def _context(legs: Mapping[str, Leg], roots: frozenset[str], callers: frozenset[str]) -> Context:
+def _context(legs: dict[str, Leg], roots: set[str], callers: set[str]) -> Context:
     hint = min((leg.context for leg in legs.values()), default=len(CONTEXTS))
     if hint < len(CONTEXTS):
         return CONTEXTS[hint]
@@ -165,7 +203,7 @@ def _is_machine(leg: Leg, context: Context, *, is_root: bool) -> bool:
     return "machine_leg" in leg.flags or ("voicemail" in leg.flags and agent)
 
 
-def _role(leg: Leg, context: Context, callers: frozenset[str], machines: frozenset[str], *, is_root: bool) -> Role:
+def _role(leg: Leg, context: Context, callers: set[str], machines: set[str], *, is_root: bool) -> Role:
     if leg.leg_id in machines:
         return "pseudo"
     hint = leg.role_hint()
@@ -179,7 +217,7 @@ def _role(leg: Leg, context: Context, callers: frozenset[str], machines: frozens
     return "customer" if is_customer else "agent"
 
 
-def _peers(legs: Mapping[str, Leg]) -> dict[str, dict[str, int]]:
+def _peers(legs: dict[str, Leg]) -> dict[str, dict[str, int]]:
     """Return leg -> {peer: earliest bridge}. Inside a call a bridge known on one leg holds for both."""
     peers: dict[str, dict[str, int]] = {}
     for leg_id, leg in legs.items():
@@ -192,14 +230,12 @@ def _peers(legs: Mapping[str, Leg]) -> dict[str, dict[str, int]]:
 
 
 def _is_connected(
-    leg: Leg, peers: Iterable[str], legs: Mapping[str, Leg], roles: Mapping[str, Role], roots: frozenset[str], machines: frozenset[str]
+    leg: Leg, peers: Iterable[str], legs: dict[str, Leg], roles: dict[str, Role], roots: set[str], machines: set[str]
 ) -> bool:
     return leg.answered_ms is not None and any(_connects(legs.get(peer), legs, roles, roots, machines) for peer in peers)
 
 
-def _connects(
-    peer: Leg | None, legs: Mapping[str, Leg], roles: Mapping[str, Role], roots: frozenset[str], machines: frozenset[str]
-) -> bool:
+def _connects(peer: Leg | None, legs: dict[str, Leg], roles: dict[str, Role], roots: set[str], machines: set[str]) -> bool:
     if peer is None:
         return True
     if peer.leg_id in machines:
@@ -212,13 +248,13 @@ def _connects(
 
 
 def _wins(
-    legs: Mapping[str, Leg],
-    roots: frozenset[str],
-    roles: Mapping[str, Role],
-    connected: frozenset[str],
-    peers: Mapping[str, Mapping[str, int]],
+    legs: dict[str, Leg],
+    roots: set[str],
+    roles: dict[str, Role],
+    connected: set[str],
+    peers: dict[str, dict[str, int]],
     policy: Policy,
-) -> tuple[Moment, ...]:
+) -> list[Moment]:
     wins: list[Moment] = []
     for leg_id in connected:
         leg = legs[leg_id]
@@ -229,10 +265,10 @@ def _wins(
             wins.append(Moment(leg.answered_ms, leg_id, leg_id, _offered_ms(leg), min(peers[leg_id].values())))
     if len(roots) > 1:
         wins += _group_wins([legs[leg_id] for leg_id in roots if roles[leg_id] == "agent" and legs[leg_id].is_real])
-    return tuple(sorted(wins)) if len(wins) > 1 else tuple(wins)
+    return sorted(wins, key=Moment.order) if len(wins) > 1 else wins
 
 
-def _picked_up(caller: Leg, legs: Mapping[str, Leg], policy: Policy) -> Iterable[Moment]:
+def _picked_up(caller: Leg, legs: dict[str, Leg], policy: Policy) -> Iterable[Moment]:
     """A leg of another call took the caller: at each bridge to it, taken as offered one race window before."""
     for peer, times in caller.bridges.items():
         if peer not in legs:
@@ -248,7 +284,7 @@ def _group_wins(agent_roots: list[Leg]) -> Iterable[Moment]:
                 yield Moment(leg.answered_ms, leg.leg_id, leg.leg_id, _offered_ms(leg))
 
 
-def cause_of(leg: Leg, legs: Mapping[str, Leg], roles: Mapping[str, Role], roots: frozenset[str]) -> str | None:
+def cause_of(leg: Leg, legs: dict[str, Leg], roles: dict[str, Role], roots: set[str]) -> str | None:
     """Return the cause that counts for a leg that ended, else None. A pseudo leg above it knows better than ORIGINATOR_CANCEL."""
     if leg.end is None:
         return None
@@ -261,7 +297,7 @@ def cause_of(leg: Leg, legs: Mapping[str, Leg], roles: Mapping[str, Role], roots
     return cause
 
 
-def rivals(leg: Leg, moments: Iterable[Moment], policy: Policy, *, own: bool) -> list[Moment]:
+def rivals(leg: Leg, moments: list[Moment], policy: Policy, *, own: bool) -> list[Moment]:
     """Return the wins (or picks) that this leg could lose against; `own`: a leg's own pick counts, its own win does not."""
     tolerance = policy.same_moment_ms
     since_ms = _offered_ms(leg) - tolerance
@@ -284,10 +320,10 @@ def stays(legs: Iterable[Leg]) -> list[Stay]:
         if leg.visits
         for visit_id, visit in leg.visits.items()
     ]
-    return sorted(found, key=lambda stay: (stay.joined_ms, stay.visit_id, stay.leg.leg_id))
+    return sorted(found, key=Stay.order)
 
 
-def stay_of(leg: Leg, legs: Mapping[str, Leg]) -> Stay | None:
+def stay_of(leg: Leg, legs: dict[str, Leg]) -> Stay | None:
     """Return the latest visit that had begun and not ended when this leg was offered, or None."""
     at_ms = _offered_ms(leg)
     return next((stay for stay in reversed(stays(legs.values())) if stay.joined_ms <= at_ms and _lasts(stay, at_ms + 1)), None)
@@ -326,7 +362,7 @@ def starts_after(leg: Leg, cores: Cores) -> list[int]:
     return [first_ms for first_ms in cores.get(leg.source, {}).values() if first_ms > leg.last_ms]
 
 
-def _complete_ms(legs: Mapping[str, Leg], roles: Mapping[str, Role], policy: Policy, cores: Cores, *, root_is_unseen: bool) -> int:
+def _complete_ms(legs: dict[str, Leg], roles: dict[str, Role], policy: Policy, cores: Cores, *, root_is_unseen: bool) -> int:
     last_ms = -1
     for leg_id, leg in legs.items():
         if roles[leg_id] != "pseudo":

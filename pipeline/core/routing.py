@@ -11,8 +11,8 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from pipeline.core.leg import Leg, Rank
 from pipeline.core.model import LATEST_MS, MAX_ID_LENGTH, AtMs, Id, LegEvent
+from pipeline.core.stored import Rank, StoredLeg
 
 GROUP_RANK = 1_000
 """A group stands above its roots like a parent, behind every real link."""
@@ -47,7 +47,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="
 
     tenant: Tenant
     to: Id
-    leg: Leg
+    leg: StoredLeg
     via: Annotated[tuple[Id, ...], Meta(min_length=1, max_length=MOST_VIA + 1)]
     revision: Revision = 0
 

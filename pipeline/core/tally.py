@@ -3,6 +3,9 @@
 A unit adds to windows of its queue and of its agent, in two attributions. When it changes, what it added is subtracted and what it adds
 now is added: a correction, a late fact and a leg that moves away are the same thing. The sums go out as deltas of base windows, the
 pieces that windows of every size and time zone are made of.
+
+Beside the columns a sum has OPEN, `leg_reasons:...`, `call_reasons:...`, bands (`answered_le:5`: after more than the band before) and
+buckets (`waits:...`, `rings:<result>:...`, `race_legs:...`).
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ import msgspec
 
 from pipeline.core.model import BANDS_S, AtMs, Attribution, ChangeReason, Id, Policy
 from pipeline.core.sketch import greatest
-from pipeline.core.units import CallUnit, LegUnit
+from pipeline.core.stored import CallUnit, LegUnit, Sum
 from pipeline.core.window import base_ms
 
 OPEN = "open"
@@ -28,8 +31,6 @@ _BANDS_MS = tuple(seconds * 1000 for seconds in BANDS_S)
 Kind = Literal["queue", "agent"]
 DeltaKey = tuple[str, Kind, str, Attribution, int]
 """(tenant, kind, the queue's or agent's name, attribution, start of the base window ms)"""
-Sum = dict[str, int]
-"""Columns by name; beside them OPEN, `leg_reasons:...`, `call_reasons:...`, `answered_le:5000`, and buckets: `waits:...`, `rings:<result>:...`, `race_legs:...`"""
 
 
 class Cause(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -43,12 +44,15 @@ class Cause(msgspec.Struct, frozen=True, array_like=True, gc=False):
     counts: Sum
 
 
-class Delta(msgspec.Struct, gc=False):
+class Delta:
     """By how much one base window changed since the last drain, and in how many steps."""
 
-    steps: int = 0
-    counts: Sum = {}
-    causes: list[Cause] = []
+    __slots__ = ("causes", "counts", "steps")
+
+    def __init__(self) -> None:
+        self.steps = 0
+        self.counts: Sum = {}
+        self.causes: list[Cause] = []
 
 
 Deltas = dict[DeltaKey, Delta]

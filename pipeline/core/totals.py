@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterator
-from typing import Annotated, get_args
+from typing import Annotated, NamedTuple, get_args
 
 import msgspec
 from msgspec import Meta
@@ -27,7 +27,8 @@ from pipeline.core.model import (
     Word,
 )
 from pipeline.core.routing import Tenant
-from pipeline.core.tally import OPEN, Cause, Delta, DeltaKey, Kind, Sum, sizes_of
+from pipeline.core.stored import Sum, Total
+from pipeline.core.tally import OPEN, Cause, Delta, DeltaKey, Kind, sizes_of
 from pipeline.core.tallyrows import row_of
 from pipeline.core.window import Window, local_window
 
@@ -71,31 +72,24 @@ class Reached(msgspec.Struct, frozen=True, kw_only=True, tag="reached", tag_fiel
     at_ms: Annotated[int, Meta(ge=-1, le=LATEST_MS)]
 
 
-class Total(msgspec.Struct, array_like=True, gc=False):
-    """One window: its counts, in how many steps they came, how many of these had been published, and for which reasons it changed late."""
-
-    end_ms: int
-    steps: int = 0
-    counts: Sum = {}
-    said: int = 0  # the revision of the last row
-    late: int = 0  # bits: places of reasons in REASONS
-
-
-class Totals(msgspec.Struct):
+class Totals:
     """The state of one partition of calls.tallies.partial; `partitions`: how many partitions calls.events has."""
 
-    partitions: int
-    reached: dict[str, int] = {}  # by partition, as text
-    totals: dict[TotalKey, Total] = {}
-    now_ms: int = -1  # the least that all partitions have reached
-    agenda: list[tuple[int, TotalKey]] = []
-    touched: dict[TotalKey, None] = {}
-    unsaid: dict[TotalKey, None] = {}  # windows whose row is not what they say now
-    is_due: bool = False  # a second of stream time is over: say it
-    clock_moved: bool = False
+    __slots__ = ("agenda", "clock_moved", "is_due", "now_ms", "partitions", "reached", "totals", "touched", "unsaid")
+
+    def __init__(self, partitions: int) -> None:
+        self.partitions = partitions
+        self.reached: dict[str, int] = {}  # by partition, as text
+        self.totals: dict[TotalKey, Total] = {}
+        self.now_ms = -1  # the least that all partitions have reached
+        self.agenda: list[tuple[int, TotalKey]] = []
+        self.touched: dict[TotalKey, None] = {}
+        self.unsaid: dict[TotalKey, None] = {}  # windows whose row is not what they say now
+        self.is_due = False  # a second of stream time is over: say it
+        self.clock_moved = False
 
 
-class DrainedTotals(msgspec.Struct):
+class DrainedTotals(NamedTuple):
     """What changed since the last drain. None stands for: gone."""
 
     totals: dict[TotalKey, Total | None]

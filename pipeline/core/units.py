@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import msgspec
-
 from pipeline.core.classify import CallVerdict
 from pipeline.core.leg import Leg
 from pipeline.core.measures import caller_queue, first_offer, queue_of, ring_ms, root_caller, started_ms, talk_ms, wait_ms
 from pipeline.core.model import Result, Verdict
 from pipeline.core.race import Race, Stay, offers, rivals, stay_at, stay_of, stays
+from pipeline.core.stored import CallUnit, LegUnit
 
 NO_QUEUE = "(none)"
 WORDS = {
@@ -22,40 +21,6 @@ OUTCOMES = ("answered", "abandoned", "flow_out", "outside_working_hours", "busy"
 """What becomes of a call in a queue."""
 EXITS = frozenset({"queue_timeout", "queue_no_agents", "queue_exit_key"})
 _FLOWS_OUT = EXITS | {"voicemail", "transferred_away"}
-
-
-class LegUnit(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """One offered leg. What follows `race_legs` is known once it has a result."""
-
-    queue: str
-    agent: str | None
-    offered_ms: int
-    closed: bool
-    race_ms: int | None = None  # when it won its race, if it did
-    race_legs: int = 0  # of which this many legs were open then
-    word: str | None = None  # the result
-    reason: str = ""
-    rule: str | None = None
-    over_ms: int = 0
-    ended_ms: int = 0
-    ring_ms: int | None = None
-    talk_ms: int = 0
-    rang: bool | None = None  # None: nobody can tell
-    margin_ms: int = 0
-
-
-class CallUnit(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """One visit of a queue, or a call without. What follows `closed` is known once it has an outcome."""
-
-    queue: str
-    offered_ms: int
-    closed: bool
-    outcome: str | None = None
-    reason: str = ""
-    rule: str | None = None
-    over_ms: int = 0
-    wait_ms: int | None = None
-    short: bool = False
 
 
 LegUnits = dict[str, LegUnit]

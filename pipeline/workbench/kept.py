@@ -7,8 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import Literal
 
 from pipeline.app.codec import encode, key_bytes, key_of
-from pipeline.core.assembly import Retired
-from pipeline.core.model import AgentTallyRow, AuditRow, CallRow, LateRow, LegRow, TallyRow
+from pipeline.core.model import AgentTallyRow, AuditRow, CallRow, LateRow, LegRow, Retired, TallyRow
 from pipeline.workbench.offline import Row
 
 Rows = Literal["legs", "results", "tallies", "tallies_agents", "audit", "late"]

@@ -12,8 +12,8 @@ from collections.abc import Iterable
 import msgspec
 
 from pipeline.core import assemble, assembly, totals
-from pipeline.core.assembly import Assembly, Retired
-from pipeline.core.model import AgentTallyRow, AuditRow, CallRow, LateRow, LegEvent, LegRow, Policy, TallyRow
+from pipeline.core.assembly import Assembly
+from pipeline.core.model import AgentTallyRow, AuditRow, CallRow, LateRow, LegEvent, LegRow, Policy, Retired, TallyRow
 from pipeline.core.routing import EVERY_ORIGIN, CoreSeen, Facts, Item, Linked, Review, Watermark, home_of, state_key
 from pipeline.core.totals import Reached, Totals, partial_of
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -74,6 +75,7 @@ def test_a_crash_is_restarted_and_sigterm_is_forwarded(tmp_path: Path) -> None:
     assert [_notes(tmp_path / name) for name in "12"] == [["started", "started", "stopped"]] * 2
     assert said.count("worker.died") == 2
     assert "restart_in_s=1.0" in said
+    assert re.search(r"workers\.stopping\s+because=SIGTERM", said)
 
 
 def _notes(path: Path) -> list[str]:

@@ -52,7 +52,7 @@ LEFT = Outcome(word="flow_out", reason="left")
 
 def stays(scene: Scene, verdicts: Verdicts, call: CallAnswer) -> list[Stay]:
     """Every call that this one counts as, of each queue that it was in."""
-    found = visits(scene)
+    found = _callers_visits(scene)
     if not found:
         return _whole_call(scene, call)
     elsewhere = [] if any(first_win_in(scene, visit) is not None for visit in found) else _answered_elsewhere(scene)
@@ -121,7 +121,12 @@ def _stopped_ms(scene: Scene, visit: Visit) -> int | None:
 
 
 def _is_followed(scene: Scene, visit: Visit) -> bool:
-    return any(_order(scene, other) > _order(scene, visit) for other in visits(scene))
+    return any(_order(scene, other) > _order(scene, visit) for other in _callers_visits(scene))
+
+
+def _callers_visits(scene: Scene) -> list[Visit]:
+    """Without those of pseudo legs: no person waited."""
+    return [visit for visit in visits(scene) if scene.role(scene.group.legs[visit.leg_id]) != "pseudo"]
 
 
 def _order(scene: Scene, visit: Visit) -> tuple[int, str, str]:
