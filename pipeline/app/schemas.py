@@ -34,7 +34,6 @@ RESULTS = {
     "cancel": "that ended Cancel",
     "failed": "that ended Failed",
     "timeout": "that ended Timeout",
-    "pending": "without a result yet",
 }
 DISTRIBUTIONS = {"wait": "the waits of answered and abandoned calls", "ring": "the ring times of legs with a result"}
 GLOSSARY = {
@@ -88,7 +87,10 @@ GLOSSARY = {
     "calls_outside_working_hours": "calls outside working hours",
     "calls_answered_wait_ms": "sum of the waits of answered calls",
     "calls_abandoned_wait_ms": "sum of the waits of abandoned calls",
-    **{f"{what}_{word}": f"offered {what} {rest}" for what in ("legs", "calls") for word, rest in RESULTS.items()},
+    "legs_pending": "offered legs without a result yet",
+    "calls_pending": "calls without an outcome yet",
+    **{f"legs_{word}": f"offered legs {rest}" for word, rest in RESULTS.items()},
+    **{f"calls_{word}": f"calls {rest}" for word, rest in RESULTS.items() if word != "cancel"},
     **{f"legs_ring_{word}_ms": f"sum of ring time of legs {rest}" for word, rest in RESULTS.items()},
     **{f"ring_{word}_max_ms": f"greatest ring time of a leg {rest}" for word, rest in RESULTS.items()},
     **{

@@ -131,7 +131,7 @@ def _visit_unit(stay: Stay, won_ms: int | None, verdicts: Mapping[str, Verdict],
     elif is_last and visit.exit not in EXITS:
         outcome, reason = _outcome_of_visit(verdict)
     else:
-        outcome, reason = "flow_out", visit.exit if is_last and visit.exit is not None else "left"
+        outcome, reason = "flow_out", visit.exit if visit.exit in EXITS else "left"
     rule = None if verdict is None else verdict.rule
     return _settled(
         queue, stay.joined_ms, outcome, reason, rule, leg.last_ms if over_ms is None else over_ms, waited_ms, race, complete=complete

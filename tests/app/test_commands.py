@@ -129,7 +129,7 @@ def test_schemas_are_checked_where_they_are(shell: Shell, tmp_path: Path) -> Non
     answer = shell("schemas", "--check")
     assert answer.code == 1
     assert answer.out.splitlines()[0] == "schemas/calls.events.schema.json is missing: write it with `callverdict schemas`"
-    assert len(shell("schemas").out.splitlines()) == 5
+    assert len(shell("schemas").out.splitlines()) == 7
     assert shell("schemas", "--check").code == 0
 
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 import heapq
 from typing import Any
 
-import msgspec
-
 from pipeline.app.assemble import AssembleStep
 from pipeline.app.tally import TallyStep
-from pipeline.core.assembly import DUE_SLOT, Assembly
+from pipeline.core.assembly import Assembly
+from pipeline.core.call import stored_call
+from pipeline.core.totals import Totals
 from pipeline.engine.step import RESERVED, Stage, Step
 from pipeline.engine.writer import Position
 from tests.simulation.broker import Broker
 from tests.simulation.log import Place
 
-DERIVED = frozenset({"agenda", "dirty", "touched", "touched_slots", "dropped_slots", "clock_moved"})
+DERIVED = frozenset({"agenda", "dirty", "touched", "deltas", "clock_moved", "cores_moved", "unsaid", "is_due"})
 
 
 def differing_state(step: Step, stage: Stage, place: Place, broker: Broker) -> list[str]:
@@ -24,7 +24,7 @@ def differing_state(step: Step, stage: Stage, place: Place, broker: Broker) -> l
         return []
     again = restored(stage, place, broker)
     assert isinstance(again, AssembleStep | TallyStep)
-    ours, theirs = msgspec.structs.asdict(step._state), msgspec.structs.asdict(again._state)
+    ours, theirs = _told(step._state), _told(again._state)
     found = [
         f"state of {place}: {name} is {_short(ours[name], theirs[name])}"
         for name in ours
@@ -33,6 +33,13 @@ def differing_state(step: Step, stage: Stage, place: Place, broker: Broker) -> l
     if isinstance(step._state, Assembly) and isinstance(again._state, Assembly):
         found += _differing_agenda(step._state, again._state, place)
     return found
+
+
+def _told(state: Assembly | Totals) -> dict[str, Any]:
+    told = {name: getattr(state, name) for name in state.__slots__}
+    if isinstance(state, Assembly):
+        told["calls"] = {key: stored_call(call) for key, call in state.calls.items()}
+    return told
 
 
 def restored(stage: Stage, place: Place, broker: Broker) -> Step:
@@ -49,7 +56,7 @@ def restored(stage: Stage, place: Place, broker: Broker) -> Step:
 
 def _differing_agenda(ours: Assembly, theirs: Assembly, place: Place) -> list[str]:
     """What is due after a restart must be due in memory too; what is not valid any more may stand there as well."""
-    missing = {entry for entry in theirs.agenda if entry[1] != DUE_SLOT} - set(ours.agenda)
+    missing = set(theirs.agenda) - set(ours.agenda)
     found = [f"agenda of {place}: {entry} is missing" for entry in sorted(missing)]
     if ours.dirty.keys() != theirs.dirty.keys():
         found.append(f"dirty of {place}: {_short(list(ours.dirty), list(theirs.dirty))}")

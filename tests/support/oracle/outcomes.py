@@ -9,7 +9,7 @@ from pipeline.core.model import Result
 from tests.support.oracle.calls import CallAnswer, Verdicts, first_caller
 from tests.support.oracle.facts import Leg, Visit
 from tests.support.oracle.measures import queue_of, root_queue
-from tests.support.oracle.scene import Scene, is_expired, joined_ms, visit_of, visits
+from tests.support.oracle.scene import Scene, Win, is_expired, joined_ms, visit_of, visits
 
 NO_QUEUE = "(none)"
 LIMITS = frozenset({"queue_timeout", "queue_no_agents", "queue_exit_key"})
@@ -136,12 +136,21 @@ def _order(scene: Scene, visit: Visit) -> tuple[int, str, str]:
 def first_win_in(scene: Scene, visit: Visit) -> int | None:
     """When a leg that was offered in this visit first won, or somebody picked the caller up during it."""
     offered_in = {leg.leg_id for leg in scene.offered if visit_of(scene, leg) == visit}
-    picked_up = [win.at_ms for win in scene.wins if win.leg_id == visit.leg_id and _is_during(scene, visit, win.at_ms)]
+    pick_ups = [win for win in scene.wins if win.leg_id == visit.leg_id and is_pick_up(win)]
+    picked_up = [win.at_ms for win in pick_ups if _visit_at(scene, visit.leg_id, win.at_ms) == visit]
     return min([win.at_ms for win in scene.wins if win.leg_id in offered_in] + picked_up, default=None)
 
 
-def _is_during(scene: Scene, visit: Visit, at_ms: int) -> bool:
-    return joined_ms(scene, visit) <= at_ms and (visit.left_ms is None or at_ms <= visit.left_ms)
+def is_pick_up(win: Win) -> bool:
+    """A leg of another call took this one."""
+    return win.shown_leg_id != win.leg_id
+
+
+def _visit_at(scene: Scene, leg_id: str, at_ms: int) -> Visit | None:
+    """The latest visit of this leg that was going on."""
+    found = [visit for visit in visits(scene) if visit.leg_id == leg_id]
+    going_on = [visit for visit in found if joined_ms(scene, visit) <= at_ms and (visit.left_ms is None or at_ms <= visit.left_ms)]
+    return max(going_on, key=lambda visit: _order(scene, visit), default=None)
 
 
 def _wait_ms(begin_ms: int, stopped_ms: int | None) -> int | None:
@@ -157,8 +166,7 @@ def _answered_elsewhere(scene: Scene) -> list[Stay]:
         return []
     win = scene.wins[0]
     leg = scene.group.legs[win.leg_id]
-    is_pick_up = win.shown_leg_id != win.leg_id
-    at_ms = win.at_ms if is_pick_up else win.offered_ms
+    at_ms = win.at_ms if is_pick_up(win) else win.offered_ms
     queue = queue_of(scene, leg) or NO_QUEUE
     return [Stay(queue=queue, offered_ms=at_ms, outcome=CONNECTED, wait_ms=_wait_ms(at_ms, win.at_ms), over_ms=win.at_ms)]
 

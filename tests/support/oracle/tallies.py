@@ -122,8 +122,9 @@ def _race(scene: Scene, leg: Leg, won_ms: int) -> Tally:
 
 
 def _is_open(leg: Leg, at_ms: int) -> bool:
-    over = [moment for moment in (leg.answered_ms, leg.ended_ms) if moment is not None and moment < at_ms]
-    return leg.offered_ms is not None and leg.offered_ms <= at_ms and not over
+    """Offered by then, and not answered before, nor (if it never was) ended."""
+    until_ms = leg.ended_ms if leg.answered_ms is None else leg.answered_ms
+    return leg.offered_ms is not None and leg.offered_ms <= at_ms and (until_ms is None or until_ms >= at_ms)
 
 
 def _result(scene: Scene, leg: Leg, verdict: Verdict) -> Tally:
