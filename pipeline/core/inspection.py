@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 from pipeline.core.call import Call
 from pipeline.core.model import LegTally, TallyRow
-from pipeline.core.units import OUTCOMES
+from pipeline.core.units import OUTCOMES, WORDS
 
+LEG_PARTS = (*(f"legs_{word}" for word in WORDS.values()), "legs_pending")
 CALL_PARTS = (*(f"calls_{outcome}" for outcome in OUTCOMES), "calls_pending")
 
 
@@ -49,8 +50,7 @@ def began(call: Call) -> int:
 
 def imbalance(row: LegTally) -> int:
     """Return by how much what was offered differs from the outcomes and what is pending: 0, or a count is wrong."""
-    legs = row.legs_answered + row.legs_lose_race + row.legs_busy + row.legs_cancel + row.legs_failed + row.legs_timeout + row.legs_pending
-    off = abs(row.legs_offered - legs)
+    off = abs(row.legs_offered - sum(getattr(row, column) for column in LEG_PARTS))
     if isinstance(row, TallyRow):
         off += abs(row.calls_offered - sum(getattr(row, column) for column in CALL_PARTS))
     return off

@@ -77,9 +77,9 @@ def examples() -> dict[str, str]:
         "calls.legs.withdrawn": [row for row in legs if row.is_deleted][-1],
         "calls.results.answered": [row for row in published if isinstance(row, CallRow) and row.final and row.call_id == "ann"][-1],
         "calls.tallies.open": tallies[0],
-        "calls.tallies.final": [row for row in tallies if row.window_state == "final"][-1],
+        "calls.tallies.final": [row for row in tallies if (row.window_state, row.window_size_s) == ("final", 60)][-1],
         "calls.tallies.agents.final": [row for row in published if isinstance(row, AgentTallyRow) and row.agent == "bob"][-1],
-        "calls.audit.late-leg": [row for row in published if isinstance(row, AuditRow)][0],
+        "calls.audit.late-leg": next(row for row in published if isinstance(row, AuditRow) and row.reason == "late_leg"),
         "calls.late.call-closed": [row for row in published if isinstance(row, LateRow)][-1],
     }
     return {f"{name}.json": pretty(value) for name, value in values.items()}

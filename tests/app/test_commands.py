@@ -104,7 +104,7 @@ def test_without_a_broker_one_sentence_and_exit_2(shell: Shell, command: Sequenc
         (["schemas", "--check"], "no folder schemas here: make it, or give another --directory"),
         (["explain", str(S01), "--source", "freeswitch-json-cdr", "--call", "x", "--bootstrap", "k:1"], "leave it out with recordings"),
         (["worker", "--processes", "2"], "instance_id is one for each of 2 processes: put {number} into it"),
-        (["show", "calls"], "'calls' is not one of 'legs', 'results', 'tallies', 'late', 'dead-letters'"),
+        (["show", "calls"], "'calls' is not one of 'legs', 'results', 'tallies', 'agents', 'audit', 'late', 'dead-letters'"),
         (["topics", "check", "--bootstrap", "nowhere"], "--bootstrap='nowhere': give host:port, several with commas"),
     ],
 )
