@@ -6,18 +6,25 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check bench test-docker lock clean
+.PHONY: help install compile demo test test-forms check bench chaos test-docker lock clean
 
 help: ## say what each target does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(INSTALLED) ## install callverdict and the tools of this repository into .venv
 
+compile: $(INSTALLED) ## compile the core again, after its sources have changed; until then plain Python runs
+	$(BIN)/python ops/compile_core.py
+
 demo: $(INSTALLED) ## start a real Kafka, play a real switch's ring-all calls, watch the verdicts and the tallies
 	$(BIN)/callverdict demo
 
 test: $(INSTALLED) ## run every test that needs no Docker, a real Kafka included
 	$(BIN)/pytest -m "not docker"
+
+test-forms: compile ## run the core's tests on both of its forms, compiled and plain Python
+	CALLVERDICT_TEST_FORM=compiled $(BIN)/pytest -q tests/core tests/simulation
+	CALLVERDICT_TEST_FORM=plain CALLVERDICT_CORE=python $(BIN)/pytest -q tests/core tests/simulation
 
 check: $(INSTALLED) ## ruff, mypy, import contracts and the fast tests, in under a minute
 	$(BIN)/ruff check .
@@ -26,8 +33,11 @@ check: $(INSTALLED) ## ruff, mypy, import contracts and the fast tests, in under
 	$(BIN)/lint-imports
 	$(BIN)/pytest -q -m "not kafka and not docker and not slow"
 
-bench: $(INSTALLED) ## measure events per second and CPU per event through a real Kafka
+bench: $(INSTALLED) ## measure CPU per event and latency through a real Kafka, beside other programs that do the same job
 	$(BIN)/callverdict bench
+
+chaos: $(INSTALLED) ## kill workers and brokers under load and look whether every event counts once: SEED= EVENTS= KILLS= BROKERS=1|3
+	$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(EVENTS),--events $(EVENTS)) $(if $(KILLS),--kills $(KILLS)) $(if $(BROKERS),--brokers $(BROKERS))
 
 test-docker: $(INSTALLED) ## prove the image, the compose file and testcontainers on a Docker engine
 	$(BIN)/pytest -m docker -rs
@@ -36,7 +46,7 @@ lock: $(INSTALLED) ## pin requirements.txt and ops/*requirements.txt anew from p
 	ops/lock.sh
 
 clean: ## remove what the other targets made in this folder
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
+	rm -rf $(VENV) pipeline/core/native .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(INSTALLED): requirements.txt pyproject.toml

@@ -25,6 +25,8 @@ Outputs = defaultdict[tuple[str, int], list[Record]]
 Rows = dict[tuple[str, bytes], LegRow | CallRow]
 """(topic, key) -> the last row of this chunk"""
 REVIEW = codec.encode(Review())
+SENT_ON = ("sent-on", b"")
+"""Header of an event that another partition took in: it was not of the future there, and no other broker's clock may say it is."""
 
 
 class AssembleStep:
@@ -136,7 +138,8 @@ class AssembleStep:
         items = codec.decode_item(record.value)
         own = [item for item in items if isinstance(item, LegEvent) and item.origin == DIRECT]
         if own:
-            latest_ms(own, stamped_ms=record.timestamp, clock_error_ms=self._clock_error_ms)
+            if SENT_ON not in record.headers:
+                latest_ms(own, stamped_ms=record.timestamp, clock_error_ms=self._clock_error_ms)
             self._broker_ms = record.timestamp
         return items
 
@@ -176,7 +179,7 @@ class AssembleStep:
         partition = partition_of(key, self._counts[self._names.events])
         if partition == self._partition:
             return False
-        outputs[self._names.events, partition].append((key, codec.encode(event), ()))
+        outputs[self._names.events, partition].append((key, codec.encode(event), (SENT_ON,)))
         return True
 
     def _drained(self, outputs: Outputs) -> list[tuple[bytes, bytes | None]]:

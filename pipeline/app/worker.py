@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Collection
 
 import msgspec
+import structlog
 from aiohttp import web
 
 from pipeline.app.assemble import AssembleStep
@@ -15,11 +16,14 @@ from pipeline.app.normalize import NormalizeStep
 from pipeline.app.tally import TallyStep
 from pipeline.app.telemetry import Telemetry
 from pipeline.app.topics import Names, names
+from pipeline.compiled import core_form
 from pipeline.engine.settings import EngineSettings
 from pipeline.engine.step import Stage
 from pipeline.engine.worker import App, build, run
 from pipeline.settings import Settings, policy, security
 from pipeline.settings.shape import NUMBER
+
+log = structlog.get_logger("callverdict")
 
 AGENTS = ("normalize", "assemble", "tally")
 Route = Callable[[web.Request], Awaitable[web.Response]]
@@ -97,6 +101,7 @@ def run_worker(
     settings: Settings, agents: Collection[str], *, web_port: int | None, number: int = 1, accept_bad: int = 0, parent: int | None = None
 ) -> int:
     """Run a worker in this process until it is told to stop, or its parent is gone. Return its exit code."""
+    log.info("core.chosen", form=core_form())
     telemetry = Telemetry()
     engine = engine_settings(settings, web_port=web_port, number=number)
     app = build(engine, stages(settings, agents, telemetry, accept_bad=accept_bad), telemetry)

@@ -11,6 +11,7 @@ from importlib import import_module, metadata
 
 import click
 
+from pipeline.compiled import core_form
 from pipeline.errors import CallverdictError
 
 COMMANDS = {
@@ -52,8 +53,14 @@ class LazyGroup(click.Group):
             formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
 
 
+def tell_version(context: click.Context, _option: click.Parameter, value: bool) -> None:
+    if value:
+        click.echo(f"callverdict {metadata.version('callverdict')}\ncore: {core_form()}")
+        context.exit()
+
+
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(metadata.version("callverdict"), message="%(prog)s %(version)s")
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=tell_version, help="Show what runs.")
 def callverdict() -> None:
     """Who won the race for a call, who lost it, and why: verdicts on Kafka.
 

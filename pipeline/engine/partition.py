@@ -98,7 +98,7 @@ class Partition:
         try:
             async with asyncio.timeout(self._around.settings.close_timeout_s):
                 if self._task is not None:
-                    await self._task
+                    await asyncio.shield(self._task)  # a timeout must not cancel it: it would tell of that instead
                 await self._writer.stop()
         except TimeoutError:
             self._end(Exit.CRASH, "partition.hung", advice="the transaction in flight did not end; it is taken up again after a restart")

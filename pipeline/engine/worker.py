@@ -172,13 +172,13 @@ def run(app: App, routes: Mapping[str, Route] | None = None, *, parent: int | No
 
 def _exit_code(worker: Worker) -> int:
     """Run it to its end, and say in one line how that came."""
-    code = int(Exit.CLEAN)
+    code, error = int(Exit.CLEAN), None
     try:
         worker.execute_from_commandline()
     except SystemExit as ending:
-        code = ending.code if isinstance(ending.code, int) else int(Exit.CRASH)
-    crash = worker.crash_reason or worker.app.crash_reason
-    if crash is None:
+        code, error = ending.code if isinstance(ending.code, int) else int(Exit.CRASH), ending.__context__
+    crash = worker.crash_reason or worker.app.crash_reason or error
+    if code == Exit.CLEAN:
         log.info("worker.ended", exit_code=code)
     else:
         log.critical("worker.crashed", exit_code=code, reason=repr(crash), advice="nothing in flight was committed; a restart goes on")

@@ -22,9 +22,9 @@ PREFIX = "CALLVERDICT_"
 CONFIG = "CALLVERDICT_CONFIG"
 FILE_NAME = "callverdict.toml"
 
-_NOT_OURS = re.compile(r"CALLVERDICT_(TEST_\w+|CONFIG|CACHE|(\w+_)?SERVICE_(HOST|PORT)(_\w+)?|(\w+_)?PORT_\d+_(TCP|UDP)(_\w+)?)")
+_NOT_OURS = re.compile(r"CALLVERDICT_(TEST_\w+|CONFIG|CACHE|CORE|(\w+_)?SERVICE_(HOST|PORT)(_\w+)?|(\w+_)?PORT_\d+_(TCP|UDP)(_\w+)?)")
 _ADDRESS = re.compile(r"(tcp|udp)://.*")
-"""TEST_ belongs to the tests, CACHE to the local Kafka; the others Kubernetes sets in every pod beside a service called callverdict."""
+"""TEST_ belongs to the tests, CACHE to the local Kafka, CORE to pipeline.compiled; the others Kubernetes sets in every pod beside a service called callverdict."""
 
 
 class Leaf(NamedTuple):

@@ -1,4 +1,4 @@
-"""What a process has used, as Linux tells it; and a worker process that does nothing but be measured."""
+"""What a process has used, as Linux tells it; and processes that do nothing but be measured."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ import os
 import re
 import subprocess
 import sys
-import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple, Self
@@ -19,11 +18,9 @@ from pipeline.errors import CallverdictError
 from pipeline.settings.reading import CONFIG, FILE_NAME, PREFIX
 from pipeline.workbench.brokers import HOST, free_ports
 
-READY_S = 60.0
+READY_S = 300.0  # a million open calls are restored on the way
 STOP_S = 20.0
-LOOK_S = 0.1
-QUIET_S = 2.0
-COUNTER = re.compile(r'^callverdict_records_in_total\{stage="(\w+)"\} (\S+)$', re.MULTILINE)
+LOOK_S = 0.05
 
 
 class GaugeError(CallverdictError):
@@ -31,26 +28,11 @@ class GaugeError(CallverdictError):
 
 
 class Used(NamedTuple):
-    """CPU seconds, user and system, and the most memory so far."""
+    """CPU seconds, user and system; memory now, and the most so far."""
 
     cpu_s: float
+    resident_bytes: int
     peak_bytes: int
-
-
-class Sample(NamedTuple):
-    """At one moment: the clock, the worker's CPU seconds, and how many records each stage has taken."""
-
-    at_s: float
-    cpu_s: float
-    records: dict[str, int]
-
-
-class Span(NamedTuple):
-    """Between two samples."""
-
-    seconds: float
-    cpu_s: float
-    records: int
 
 
 def check() -> None:
@@ -66,8 +48,13 @@ def used(pid: int) -> Used:
         status = Path(f"/proc/{pid}/status").read_text()
     except (FileNotFoundError, ProcessLookupError):
         raise GaugeError(f"the process {pid} that was measured has ended: see its log") from None
-    peak = re.search(r"VmHWM:\s+(\d+) kB", status)
-    return Used((int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK"), int(peak[1]) * 1024 if peak else 0)
+    cpu_s = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return Used(cpu_s, _bytes("VmRSS", status), _bytes("VmHWM", status))
+
+
+def _bytes(name: str, status: str) -> int:
+    found = re.search(rf"{name}:\s+(\d+) kB", status)
+    return int(found[1]) * 1024 if found else 0
 
 
 def cores() -> list[int]:
@@ -76,7 +63,7 @@ def cores() -> list[int]:
 
 @contextmanager
 def placed(chosen: Sequence[int]) -> Iterator[None]:
-    """What is started in this block runs on these cores only."""
+    """What runs or is started in this block runs on these cores only."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, chosen)
     try:
@@ -85,16 +72,15 @@ def placed(chosen: Sequence[int]) -> Iterator[None]:
         os.sched_setaffinity(0, before)
 
 
-class MeasuredWorker:
-    """One worker process of these agents on one core. Its folder holds callverdict.toml and gets its log."""
+class Measured:
+    """A process on one core, from the beginning of the `with` block to its end. What it says goes into its log."""
 
-    def __init__(self, folder: Path, agents: str, core: int) -> None:
-        self.log = folder / "worker.log"
-        self._port = free_ports(1)[0]
-        command = [sys.executable, "-m", "pipeline.cli.main", "worker", "--number", "1", "--web-port", str(self._port), "--agents", agents]
-        environ = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)} | {CONFIG: str(folder / FILE_NAME)}
-        with self.log.open("ab") as log, placed([core]):
-            self.process = subprocess.Popen(command, env=environ, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    def __init__(self, name: str, command: Sequence[str], *, folder: Path, core: int, environ: Mapping[str, str] | None = None) -> None:
+        self.name = name
+        self.log = folder / f"{name}.log"
+        self.began_s = time.monotonic()
+        with self.log.open("wb") as log, placed([core]):
+            self.process = subprocess.Popen(command, env=environ, cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
     def __enter__(self) -> Self:
         return self
@@ -107,74 +93,58 @@ class MeasuredWorker:
             self.process.kill()
             self.process.wait()
 
-    def page(self, path: str) -> str | None:
-        """Return what the worker's web server says; None while it says nothing, or no. Raises GaugeError if the worker has ended."""
+    def check(self) -> None:
+        """Raises GaugeError if it has ended."""
         if (code := self.process.poll()) is not None:
             last = (self.log.read_text(errors="replace").splitlines() or ["nothing"])[-1]
-            raise GaugeError(f"the worker ended by itself with exit code {code}; its log says: {last}")
-        try:
-            with urllib.request.urlopen(f"http://{HOST}:{self._port}{path}", timeout=5) as answer:
-                text: str = answer.read().decode()
-                return text
-        except (urllib.error.URLError, OSError):
-            return None
-
-    def await_ready(self) -> None:
-        """Return when it has its partitions. Raises GaugeError."""
-        until_s = time.monotonic() + READY_S
-        while self.page("/readyz") is None:
-            if time.monotonic() > until_s:
-                raise GaugeError(f"the worker was not ready within {READY_S:.0f} s: see {self.log}")
-            time.sleep(LOOK_S)
-
-    def sample(self) -> Sample:
-        counters = {stage: int(float(count)) for stage, count in COUNTER.findall(self.page("/metrics") or "")}
-        return Sample(time.monotonic(), used(self.process.pid).cpu_s, counters)
+            raise GaugeError(f"{self.name} ended by itself with exit code {code}; its log says: {last}")
 
     def used(self) -> Used:
+        self.check()
         return used(self.process.pid)
 
+    def is_ready(self) -> bool:
+        """Tell whether it has taken up its work, with all that was stored of it."""
+        raise NotImplementedError
 
-class Watch:
-    """Samples a worker in the background until it is stopped."""
+    def await_ready(self) -> float:
+        """Return how many seconds after its start it was ready. Raises GaugeError."""
+        while not self.is_ready():
+            self.check()
+            if time.monotonic() - self.began_s > READY_S:
+                raise GaugeError(
+                    f"{self.name} was not ready within {READY_S:.0f} s: give fewer --events, or see what keeps this machine busy"
+                )
+            time.sleep(LOOK_S)
+        return time.monotonic() - self.began_s
 
-    def __init__(self, worker: MeasuredWorker) -> None:
-        self.samples: list[Sample] = []
-        self._worker = worker
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._look, daemon=True)
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
+class MeasuredWorker(Measured):
+    """One worker process of these agents. Its folder holds callverdict.toml."""
 
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
+    def __init__(self, folder: Path, agents: str, core: int, *, number: int = 1) -> None:
+        self._port = free_ports(1)[0]
+        command = [sys.executable, "-m", "pipeline.cli.main", "worker", "--number", "1", "--web-port", str(self._port), "--agents", agents]
+        super().__init__(f"worker-{number}", command, folder=folder, core=core, environ=own_environ(folder))
 
-    def _look(self) -> None:
-        while not self._stop.wait(LOOK_S):
-            self.samples.append(self._worker.sample())
-
-    def is_quiet(self, stages: Sequence[str]) -> bool:
-        """Tell whether these stages have taken something, and nothing more for a while."""
-        if not self.samples or not any(self.samples[-1].records.values()):
+    def is_ready(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"http://{HOST}:{self._port}/readyz", timeout=5):
+                return True
+        except (urllib.error.URLError, OSError):
             return False
-        newest = self.samples[-1]
-        before = [sample for sample in self.samples if sample.at_s <= newest.at_s - QUIET_S]
-        return bool(before) and all(before[-1].records.get(stage, 0) == newest.records.get(stage, 0) for stage in stages)
 
 
-def span(samples: Sequence[Sample], stage: str, *, warm: float) -> Span:
-    """Return what lies between taking `warm` of all this stage's records and the end of its work. Raises GaugeError."""
-    taken = [sample for sample in samples if stage in sample.records]
-    total = taken[-1].records[stage] if taken else 0
-    working = [sample for sample in taken if warm * total <= sample.records[stage] < total]
-    done = next((sample for sample in taken if sample.records[stage] == total), None)
-    if not working or done is None:
-        raise GaugeError(f"the worker took {total} records before they could be measured: give more --events")
-    begin = working[0]
-    return Span(done.at_s - begin.at_s, done.cpu_s - begin.cpu_s, total - begin.records[stage])
+class MeasuredPeer(Measured):
+    """Another program that does the job; it writes a line `ready` when it is."""
+
+    def is_ready(self) -> bool:
+        return b"ready" in self.log.read_bytes().splitlines()
+
+
+def own_environ(folder: Path) -> dict[str, str]:
+    """Return an environment in which only that folder's callverdict.toml counts."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)} | {CONFIG: str(folder / FILE_NAME)}
 
 
 def machine() -> str:

@@ -4,25 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from msgspec import UNSET, UnsetType
 
 from pipeline.app import codec
-from pipeline.app.topics import names
+from pipeline.app.partitioning import partition_of
 from pipeline.core.model import LegEvent, Result
-from pipeline.settings import Settings
+from pipeline.workbench.following import consumer
+from pipeline.workbench.site import Site
 
 PATIENCE_S = 30.0
 
 
 class Ended(msgspec.Struct):
-    """What of a leg's row says that its end was judged."""
+    """What of a leg's row says that its end was judged; a peer's row is written only then, and has no such field."""
 
     leg_id: str
-    ended_ms: int | None
+    ended_ms: int | UnsetType | None = UNSET
+
+
+class Way(NamedTuple):
+    """Where events go in, under which key, and which event makes a leg's verdict due."""
+
+    into: str
+    key: Callable[[LegEvent], bytes]
+    decides: Callable[[LegEvent], bool]
 
 
 class Latency(NamedTuple):
@@ -31,31 +41,31 @@ class Latency(NamedTuple):
     verdicts: int
     seconds: float
     p50_ms: float
+    p90_ms: float
     p99_ms: float
     worst_ms: float
     behind_ms: float
     """By how much the producer itself was late at worst."""
 
 
-async def measure(settings: Settings, events: Sequence[LegEvent], results: Mapping[str, Result], *, rate: float, warm: float) -> Latency:
-    """Send canonical events to the first source's topic at `rate` a second, read calls.legs; the first `warm` of them do not count.
+async def measure(here: Site, way: Way, events: Sequence[LegEvent], results: Mapping[str, Result], *, rate: float, warm: float) -> Latency:
+    """Send canonical events at `rate` a second, read calls.legs; the first `warm` of them do not count.
 
     Raises TimeoutError if verdicts are missing at the end.
     """
     waited_for = {leg_id for leg_id, result in results.items() if result is not Result.ANSWERED}
     due_s: dict[str, float] = {}
     seen_s: dict[str, float] = {}
-    first = int(len(events) * warm)
-    counted = {event.leg_id for event in events[first:] if event.kind == "ended" and event.authority} & waited_for
-    async with _consumer(settings) as consumer, _producer(settings) as producer:
-        reading = asyncio.create_task(_read(consumer, counted, seen_s))
+    counted = {event.leg_id for event in events[int(len(events) * warm) :] if way.decides(event)} & waited_for
+    async with consumer(here.settings.bootstrap, None, here.places(here.topics.legs)) as reader, _producer(here) as producer:
+        reading = asyncio.create_task(_read(reader, counted, seen_s))
         begin_s = time.monotonic()
-        behind_s = await _send(producer, settings.sources[0].topic, events, due_s, begin_s=begin_s, rate=rate)
+        behind_s = await _send(producer, here, way, events, due_s, begin_s=begin_s, rate=rate)
         seconds = time.monotonic() - begin_s
         async with asyncio.timeout(PATIENCE_S):
             await reading
     took_ms = sorted((seen_s[leg_id] - due_s[leg_id]) * 1000 for leg_id in counted)
-    return Latency(len(took_ms), seconds, at(took_ms, 0.5), at(took_ms, 0.99), took_ms[-1], behind_s * 1000)
+    return Latency(len(took_ms), seconds, at(took_ms, 0.5), at(took_ms, 0.9), at(took_ms, 0.99), took_ms[-1], behind_s * 1000)
 
 
 def at(ordered: Sequence[float], share: float) -> float:
@@ -64,26 +74,27 @@ def at(ordered: Sequence[float], share: float) -> float:
 
 
 async def _send(
-    producer: AIOKafkaProducer, topic: str, events: Sequence[LegEvent], due_s: dict[str, float], *, begin_s: float, rate: float
+    producer: AIOKafkaProducer, here: Site, way: Way, events: Sequence[LegEvent], due_s: dict[str, float], *, begin_s: float, rate: float
 ) -> float:
-    worst_s = 0.0
+    worst_s, count = 0.0, here.settings.topics.partitions
     for number, event in enumerate(events):
         at_s = begin_s + number / rate
         if (wait_s := at_s - time.monotonic()) > 0:
             await asyncio.sleep(wait_s)
         worst_s = max(worst_s, time.monotonic() - at_s)
-        if event.kind == "ended":
+        if way.decides(event):
             due_s.setdefault(event.leg_id, at_s)
-        await producer.send(topic, codec.encode(event), key=event.leg_id.encode())
+        key = way.key(event)
+        await producer.send(way.into, codec.encode(event), key=key, partition=partition_of(key, count))
     await producer.flush()
     return worst_s
 
 
-async def _read(consumer: AIOKafkaConsumer, counted: set[str], seen_s: dict[str, float]) -> None:
+async def _read(reader: AIOKafkaConsumer, counted: set[str], seen_s: dict[str, float]) -> None:
     decode = msgspec.json.Decoder(Ended).decode
     missing = set(counted)
     while missing:
-        for records in (await consumer.getmany(timeout_ms=100)).values():
+        for records in (await reader.getmany(timeout_ms=100)).values():
             now_s = time.monotonic()
             for record in records:
                 row = decode(record.value)
@@ -92,14 +103,5 @@ async def _read(consumer: AIOKafkaConsumer, counted: set[str], seen_s: dict[str,
                     seen_s[row.leg_id] = now_s
 
 
-def _producer(settings: Settings) -> AIOKafkaProducer:
-    return AIOKafkaProducer(bootstrap_servers=settings.bootstrap, client_id="callverdict-bench", acks="all", linger_ms=0)
-
-
-def _consumer(settings: Settings) -> AIOKafkaConsumer:
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=settings.bootstrap, client_id="callverdict-bench", isolation_level="read_committed", auto_offset_reset="earliest",
-        enable_auto_commit=False, fetch_max_wait_ms=500, fetch_min_bytes=1,
-    )  # fmt: skip
-    consumer.assign([TopicPartition(names(settings).legs, partition) for partition in range(settings.topics.partitions)])
-    return consumer
+def _producer(here: Site) -> AIOKafkaProducer:
+    return AIOKafkaProducer(bootstrap_servers=here.settings.bootstrap, client_id="callverdict-bench", acks="all", linger_ms=0)

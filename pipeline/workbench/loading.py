@@ -7,10 +7,10 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaProducer, TopicPartition
 
 from pipeline.app import codec
 from pipeline.app.partitioning import partition_of
@@ -18,13 +18,13 @@ from pipeline.app.topics import Names, names
 from pipeline.core.model import LegEvent, Result
 from pipeline.core.routing import EVERY_ORIGIN, Watermark, home_of, state_key
 from pipeline.settings import Settings
+from pipeline.workbench.following import consumer
 
 T = TypeVar("T")
 Keyed = list[tuple[bytes | None, bytes]]
 
 WATERMARK_EVERY = 2_000
 BATCH_BYTES = 900_000
-FETCH_BYTES = 4 << 20
 SETTLED_MS = 3_600_000
 
 
@@ -33,7 +33,14 @@ class LegOutcome(msgspec.Struct):
 
     leg_id: str
     result: Result | None
-    is_deleted: bool
+    is_deleted: bool = False
+
+
+class Told(NamedTuple):
+    """Leg -> the result of its last row, and how many records said so."""
+
+    results: dict[str, Result]
+    records: int
 
 
 class TallyOutcome(msgspec.Struct):
@@ -46,7 +53,7 @@ class TallyOutcome(msgspec.Struct):
 async def load_events(settings: Settings, stream: Iterable[LegEvent]) -> int:
     """Write events into calls.events as `normalize` does: keyed, in transactions, a watermark to each partition after every 2,000.
 
-    Return how many there were. At last comes the watermark that settles everything.
+    Return how many there were.
     """
     topic, count = names(settings).events, settings.topics.partitions
     total, reached_ms = 0, 0
@@ -55,13 +62,19 @@ async def load_events(settings: Settings, stream: Iterable[LegEvent]) -> int:
             total += len(events)
             reached_ms = max(reached_ms, events[-1].at_ms)
             await _write(producer, topic, {**_placed(events, count)}, Watermark(origin=events[0].origin, at_ms=reached_ms), count)
-        await _write(producer, topic, {}, Watermark(origin=EVERY_ORIGIN, at_ms=reached_ms + SETTLED_MS), count)
     return total
 
 
-async def load_raw(settings: Settings, records: Iterable[tuple[bytes | None, bytes]]) -> int:
-    """Write keys and values into the first source's topic. Return how many there were."""
-    topic, count = settings.sources[0].topic, settings.topics.partitions
+async def settle(settings: Settings, at_ms: int) -> None:
+    """Let an hour pass in calls.events after this time: whatever has ended is complete then."""
+    topic, count = names(settings).events, settings.topics.partitions
+    async with _producer(settings, transactional_id=f"{settings.app_id}-load") as producer:
+        await _write(producer, topic, {}, Watermark(origin=EVERY_ORIGIN, at_ms=at_ms + SETTLED_MS), count)
+
+
+async def load_raw(settings: Settings, topic: str, records: Iterable[tuple[bytes | None, bytes]]) -> int:
+    """Write keys and values into a raw topic. Return how many there were."""
+    count = settings.topics.partitions
     total = 0
     async with _producer(settings) as producer:
         for piece in _pieces(records, WATERMARK_EVERY):
@@ -73,15 +86,16 @@ async def load_raw(settings: Settings, records: Iterable[tuple[bytes | None, byt
     return total
 
 
-async def leg_results(settings: Settings) -> dict[str, Result | None]:
-    """Return leg -> the result of its last row, as a reader of committed records sees it."""
-    told: dict[str, Result | None] = {}
+async def leg_results(settings: Settings) -> Told:
+    """Return what a reader of committed records learns from calls.legs."""
+    last: dict[tuple[bytes | None, str], LegOutcome] = {}
+    records = 0
     decode = msgspec.json.Decoder(LegOutcome).decode
-    async for value in _values(settings, names(settings).legs):
+    async for key, value in _keyed(settings, names(settings).legs):
         row = decode(value)
-        if not row.is_deleted:
-            told[row.leg_id] = row.result
-    return told
+        records += 1
+        last[key, row.leg_id] = row  # a leg that moved to another call has a withdrawn row there, maybe in a partition read later
+    return Told({row.leg_id: row.result for row in last.values() if row.result is not None and not row.is_deleted}, records)
 
 
 async def legs_tallied(settings: Settings) -> int:
@@ -158,16 +172,11 @@ async def _values(settings: Settings, topic: str) -> AsyncIterator[bytes]:
 
 async def _keyed(settings: Settings, topic: str) -> AsyncIterator[tuple[bytes | None, bytes]]:
     """Every committed record of a topic that has a value, up to where it ends now."""
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=settings.bootstrap, client_id="callverdict-bench", isolation_level="read_committed", auto_offset_reset="earliest",
-        enable_auto_commit=False, max_partition_fetch_bytes=FETCH_BYTES, fetch_max_wait_ms=50,
-    )  # fmt: skip
     places = [TopicPartition(topic, partition) for partition in range(settings.topics.partitions)]
-    consumer.assign(places)
-    async with consumer:
-        ends = await consumer.end_offsets(places)
-        while any([await consumer.position(place) < ends[place] for place in places]):
-            for records in (await consumer.getmany(timeout_ms=200)).values():
+    async with consumer(settings.bootstrap, None, places) as reader:
+        ends = await reader.end_offsets(places)
+        while any([await reader.position(place) < ends[place] for place in places]):
+            for records in (await reader.getmany(timeout_ms=200)).values():
                 for record in records:
                     if record.value is not None:
                         yield record.key, record.value

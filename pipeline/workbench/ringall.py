@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import heapq
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
+
+import msgspec
 
 from pipeline.core.model import LegEvent, Result
 
@@ -19,7 +21,10 @@ QUEUES = 20
 RECORD_LATE_MS = 40
 RING_OUT_MS = 25_000
 
-Told = tuple[int, str, LegEvent]
+BEGINNING = 1 + AGENTS + AGENTS
+"""Events of a call until all agents ring."""
+
+Told = tuple[int, int, int, LegEvent]
 
 
 class Load(NamedTuple):
@@ -43,17 +48,43 @@ class Planned(NamedTuple):
 
 def stream(load: Load, results: dict[str, Result]) -> Iterator[LegEvent]:
     """Yield all calls' events in the order of time; fills `results` on the way."""
-    waiting: list[Told] = []
-    for number in range(load.calls):
+    yield from merged(calls(load, range(load.calls), results))
+
+
+def ringing(load: Load) -> Iterator[LegEvent]:
+    """Yield the beginning of every call in the order of time: the caller is there, all agents ring. Nothing has a result yet."""
+    yield from merged((at_ms, events[:BEGINNING]) for at_ms, events in calls(load, range(load.calls), {}))
+
+
+def going_on(load: Load, count: int, results: dict[str, Result]) -> Iterator[LegEvent]:
+    """Yield what becomes of `count` of the calls that ring, chosen from all over, once all have begun."""
+    hold_ms = int(load.calls * 1000 / load.calls_per_s)
+    chosen = sorted(random.Random(load.seed).sample(range(load.calls), count))  # noqa: S311
+    yield from merged((at_ms + hold_ms, later(events[BEGINNING:], hold_ms)) for at_ms, events in calls(load, chosen, results))
+
+
+def calls(load: Load, numbers: Iterable[int], results: dict[str, Result]) -> Iterator[tuple[int, list[LegEvent]]]:
+    for number in numbers:
         at_ms = load.begin_ms + int(number * 1000 / load.calls_per_s)
-        while waiting and waiting[0][0] <= at_ms:
-            yield heapq.heappop(waiting)[2]
         planned = call(load, number, at_ms)
         results.update(planned.results)
-        for index, event in enumerate(planned.events):
-            heapq.heappush(waiting, (event.at_ms, f"{number}/{index:03}", event))
+        yield at_ms, planned.events
+
+
+def later(events: Iterable[LegEvent], after_ms: int) -> list[LegEvent]:
+    return [msgspec.structs.replace(event, at_ms=event.at_ms + after_ms) for event in events]
+
+
+def merged(stories: Iterable[tuple[int, list[LegEvent]]]) -> Iterator[LegEvent]:
+    """Yield the events of stories, which come in the order of their beginnings, in the order of time."""
+    waiting: list[Told] = []
+    for number, (begin_ms, events) in enumerate(stories):
+        while waiting and waiting[0][0] <= begin_ms:
+            yield heapq.heappop(waiting)[-1]
+        for index, event in enumerate(events):
+            heapq.heappush(waiting, (event.at_ms, number, index, event))
     while waiting:
-        yield heapq.heappop(waiting)[2]
+        yield heapq.heappop(waiting)[-1]
 
 
 def call(load: Load, number: int, at_ms: int) -> Planned:
