@@ -50,7 +50,7 @@ def began(call: Call) -> int:
 
 def imbalance(row: LegTally) -> int:
     """Return by how much what was offered differs from the outcomes and what is pending: 0, or a count is wrong."""
-    off = abs(row.legs_offered - sum(getattr(row, column) for column in LEG_PARTS))
+    off: int = abs(row.legs_offered - sum(getattr(row, column) for column in LEG_PARTS))
     if isinstance(row, TallyRow):
         off += abs(row.calls_offered - sum(getattr(row, column) for column in CALL_PARTS))
     return off

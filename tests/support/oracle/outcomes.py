@@ -55,7 +55,8 @@ def stays(scene: Scene, verdicts: Verdicts, call: CallAnswer) -> list[Stay]:
     found = _callers_visits(scene)
     if not found:
         return _whole_call(scene, call)
-    elsewhere = [] if any(first_win_in(scene, visit) is not None for visit in found) else _answered_elsewhere(scene)
+    is_elsewhere = call.result == Result.ANSWERED and all(first_win_in(scene, visit) is None for visit in found)
+    elsewhere = _answered_elsewhere(scene) if is_elsewhere else []
     return [_stay_of(scene, visit, verdicts) for visit in found] + elsewhere
 
 
