@@ -34,7 +34,8 @@ check: $(INSTALLED) ## ruff, mypy, import contracts and the fast tests, in under
 	$(BIN)/pytest -q -m "not kafka and not docker and not slow"
 
 bench: $(INSTALLED) ## measure CPU per event and latency through a real Kafka, beside other programs that do the same job
-	$(BIN)/callverdict bench
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r ops/bench/decoders.txt
+	$(BIN)/callverdict bench $(if $(ONLY),--only $(ONLY)) $(if $(EVENTS),--events $(EVENTS)) $(if $(ROUNDS),--rounds $(ROUNDS))
 
 chaos: $(INSTALLED) ## kill workers and brokers under load and look whether every event counts once: SEED= EVENTS= KILLS= BROKERS=1|3
 	$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(EVENTS),--events $(EVENTS)) $(if $(KILLS),--kills $(KILLS)) $(if $(BROKERS),--brokers $(BROKERS))

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Pins requirements.txt (everything), ops/requirements.txt (what the image runs) and
-# ops/build-requirements.txt (what builds the package) with hashes and without naming an index.
+# Pins requirements.txt (everything), ops/requirements.txt (what the image runs), ops/build-requirements.txt (what
+# builds the package) and ops/bench/decoders.txt (what the bench compares with) with hashes and without naming an index.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 tool=$(mktemp -d)
@@ -14,3 +14,4 @@ compile() {
 compile pyproject.toml --all-extras --group dev --output-file requirements.txt
 compile pyproject.toml --constraints requirements.txt --output-file ops/requirements.txt
 compile --group pyproject.toml:build --constraints requirements.txt --output-file ops/build-requirements.txt
+compile ops/bench/decoders.in --output-file ops/bench/decoders.txt

@@ -15,7 +15,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from pipeline.workbench.gauge import GaugeError, Measured
 
 LOOK_S = 0.1
-PATIENCE_S = 900.0
+PATIENCE_S = 300.0
+"""Without a commit. What a whole work may take depends on the machine."""
 CALM_LOOKS = 4
 """Looks in a row that must find nothing left: what was just done may have given more to do."""
 
@@ -34,6 +35,10 @@ class Job(NamedTuple):
     outputs: Sequence[TopicPartition]
     loaded: Ends
     spare: int = 0
+
+    @property
+    def total(self) -> int:
+        return sum(self.loaded.values())
 
 
 class Sample(NamedTuple):
@@ -61,21 +66,36 @@ class Span(NamedTuple):
     cpu_s: float
 
 
+class Standstill:
+    """Notices that a work comes no further."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._left = -1
+        self._moved_s = time.monotonic()
+
+    def look(self, left: int) -> None:
+        """Raises GaugeError if there has been as much left for a long time."""
+        if left != self._left:
+            self._left, self._moved_s = left, time.monotonic()
+        elif time.monotonic() - self._moved_s > PATIENCE_S:
+            raise GaugeError(f"{self._name} committed nothing for {PATIENCE_S:.0f} s: see its log, and what keeps this machine busy")
+
+
 async def follow(job: Job, processes: Sequence[Measured]) -> Course:
-    """Return the course of this work once it is done. Raises GaugeError if a process ends or it takes too long."""
+    """Return the course of this work once it is done. Raises GaugeError if a process ends or comes no further."""
     async with consumer(job.bootstrap, job.group, [*job.inputs, *job.outputs]) as broker:
         samples: list[Sample] = []
-        first_output_s, calm, until_s = 0.0, 0, time.monotonic() + PATIENCE_S
+        standstill = Standstill(processes[0].name)
+        first_output_s, calm = 0.0, 0
         while calm < CALM_LOOKS:
-            if time.monotonic() > until_s:
-                raise GaugeError(f"{processes[0].name} did not come to the end within {PATIENCE_S:.0f} s: give fewer --events")
             await asyncio.sleep(LOOK_S)
             samples.append(await _sample(broker, job, processes))
+            standstill.look(left := await _left(broker, job))
             if not first_output_s and any((await broker.end_offsets(job.outputs)).values()):
                 first_output_s = time.monotonic() - processes[0].began_s
-            calm = calm + 1 if samples[-1].taken == sum(job.loaded.values()) and not await _left(broker, job) else 0
-    done = len(samples) - CALM_LOOKS + 1
-    return Course(samples[:done], sum(job.loaded.values()), first_output_s)
+            calm = calm + 1 if samples[-1].taken == job.total and not left else 0
+    return Course(samples[: len(samples) - CALM_LOOKS + 1], job.total, first_output_s)
 
 
 def span(course: Course, *, begin: float) -> Span:
@@ -117,6 +137,7 @@ async def _sample(broker: AIOKafkaConsumer, job: Job, processes: Sequence[Measur
     return Sample(at_s, sum(one.cpu_s for one in use), sum(one.resident_bytes for one in use), taken)
 
 
-async def _left(broker: AIOKafkaConsumer, job: Job) -> bool:
+async def _left(broker: AIOKafkaConsumer, job: Job) -> int:
+    """Return how many offsets are not committed, those to spare not counted."""
     found = await broker.end_offsets(job.inputs)
-    return any([found[place] - (await broker.committed(place) or 0) > job.spare for place in job.inputs])
+    return sum([max(0, found[place] - (await broker.committed(place) or 0) - job.spare) for place in job.inputs])

@@ -162,7 +162,7 @@ class Crew:
         """What a worker's web server says, as JSON or text; None while it says nothing or no."""
         try:
             async with (
-                aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as session,
+                aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as session,
                 session.get(f"http://127.0.0.1:{seat.port}{path}") as answer,
             ):
                 if answer.status != 200:
@@ -171,13 +171,13 @@ class Crew:
         except (aiohttp.ClientError, TimeoutError):
             return None
 
-    async def ready(self, *, within_s: float = 120.0) -> None:
+    async def ready(self, *, within_s: float = 300.0) -> None:
         """Every wanted worker has its partitions, all of them restored."""
         for seat in list(self.seats.values()):
             if seat.wanted:
                 await self.until_page(seat, "/readyz", within_s=within_s)
 
-    async def until_page(self, seat: Seat, path: str, *, within_s: float = 120.0) -> Any:
+    async def until_page(self, seat: Seat, path: str, *, within_s: float = 300.0) -> Any:
         until_s = time.monotonic() + within_s
         while (page := await self.page(seat, path)) is None:
             if time.monotonic() > until_s:

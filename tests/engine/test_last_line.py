@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ class Ending:
     def __init__(self, raised: Exception | None = None, crash: Exception | None = None) -> None:
         self.raised = raised
         self.crash_reason = None
-        self.app = type("App", (), {"crash_reason": crash})
+        self.app = SimpleNamespace(crash_reason=crash)
 
     def execute_from_commandline(self) -> None:
         with exiting():

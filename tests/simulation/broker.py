@@ -158,12 +158,12 @@ class Broker:
                 settle()
 
         def settle() -> None:
-            if identity.open is transaction:
-                identity.open = None
+            identity.open = None
             identity.settled.set()
 
         if not parts:
             settle()
+            return
         loop = asyncio.get_running_loop()
         for some in [[part] for part in parts] if self._chance.random() < SCATTERED else [parts]:
             loop.call_later(self._chance.random() * MARKER_S * (10 if self._chance.random() < 0.1 else 1), write, some)

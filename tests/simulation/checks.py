@@ -86,7 +86,9 @@ def _disordered(rows: list[Row]) -> Iterator[str]:
 def _unaccounted(world: World, legs: Iterable[LegRow], late: Iterable[LateRow]) -> list[str]:
     """Where facts are not kept for long, a leg of which an end is known has a row, or it came late, or both."""
     seen: set[tuple[str, str | None]] = {(row.tenant, row.leg_id) for row in legs} | {(row.tenant, row.leg_id) for row in late}
-    pseudo = {(event.tenant, event.leg_id) for event in world.told if event.role == "pseudo" or "machine_leg" in event.flags}
+    pseudo = {
+        (event.tenant, event.leg_id) for event in world.told if event.role == "pseudo" or {"machine_leg", "voicemail"} & {*event.flags}
+    }
     ended = {(event.tenant, event.leg_id) for event in world.told if event.kind == "ended"}
     return [f"leg {leg} has neither a row nor come late" for leg in sorted(ended - seen - pseudo)]
 

@@ -28,17 +28,17 @@ class Group:
         self._places = places
         self._chance = chance
         self._members: list[Member] = []
-        self._joined: dict[Member, asyncio.Future[tuple[list[Place], int]]] = {}
+        self._joined: dict[Member, asyncio.Future[tuple[list[Place], int] | None]] = {}
         self._owner: dict[Place, Member] = {}
         self._is_rebalancing = False
 
     def __contains__(self, member: Member) -> bool:
         return member in self._members
 
-    async def join(self, member: Member) -> tuple[list[Place], int]:
-        """Return the partitions and the generation, once everybody has joined or is given up."""
+    async def join(self, member: Member) -> tuple[list[Place], int] | None:
+        """Return the partitions and the generation, once everybody has joined or is given up; None: this member is."""
         member.rejoin.clear()
-        assigned: asyncio.Future[tuple[list[Place], int]] = asyncio.get_running_loop().create_future()
+        assigned: asyncio.Future[tuple[list[Place], int] | None] = asyncio.get_running_loop().create_future()
         self._joined[member] = assigned
         if member not in self._members:
             self._members.append(member)
@@ -51,7 +51,8 @@ class Group:
         """The member goes, or was silent for too long."""
         if member in self._members:
             self._members.remove(member)
-            self._joined.pop(member, None)
+            if (waiting := self._joined.pop(member, None)) is not None and not waiting.done():
+                waiting.set_result(None)
             self.shake()
             self._see_whether_all_are_here()
 

@@ -164,7 +164,9 @@ class Host:
 
     async def _belong(self) -> None:
         while True:
-            places, self._generation = await self._group.join(self)
+            while (assigned := await self._group.join(self)) is None:
+                await self.breath()
+            places, self._generation = assigned
             self._held.clear()
             await self.engine.assigned(self, places, self._generation)
             await self.breath()

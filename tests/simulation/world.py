@@ -191,7 +191,8 @@ class World:
                     self.broker.logs[stage.changelog, partition].compact()
 
     def _expire(self, _: float) -> None:
-        """The group's offsets are gone; where there is state, it knows better."""
+        """Nobody was there for so long that the group's offsets are gone; where there is state, it knows better."""
+        self._kill_all(0)
         for topic, stage in self.stage_of.items():
             if stage.changelog is not None:
                 for partition in range(self.broker.counts[topic]):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from pipeline.workbench.bench import ROWS, UnknownRowError, chosen, rounds
 from pipeline.workbench.benchgoals import GOALS, judged
 from pipeline.workbench.benchrow import Bench, Plan, Row, middle
 from pipeline.workbench.benchtable import markdown
-from pipeline.workbench.following import Course, Sample, Span, span
+from pipeline.workbench.following import Course, Sample, Span, Standstill, span
 from pipeline.workbench.gauge import GaugeError, used
 from pipeline.workbench.latency import at
 from pipeline.workbench.loading import WATERMARK_EVERY
@@ -90,6 +91,16 @@ def test_what_is_measured_begins_warm_and_ends_with_the_work() -> None:
     assert span(COURSE, begin=0.9) == span(COURSE, begin=0.2)
     with pytest.raises(GaugeError, match="give more --events"):
         span(COURSE._replace(samples=COURSE.samples[3:]), begin=0.1)
+
+
+def test_a_work_that_comes_no_further_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = SimpleNamespace(monotonic=iter([0.0, 10.0, 200.0, 309.0, 311.0]).__next__)
+    monkeypatch.setattr("pipeline.workbench.following.time", clock)
+    standstill = Standstill("faust")
+    for left in (7, 7, 7):
+        standstill.look(left)
+    with pytest.raises(GaugeError, match="faust committed nothing for 300 s"):
+        standstill.look(7)
 
 
 def test_the_calls_that_go_on_are_some_of_those_that_ring() -> None:
@@ -166,6 +177,7 @@ def test_a_peer_without_its_tools_is_a_row_that_says_so(monkeypatch: pytest.Monk
         assert "run in a clone of the repository" in measure(bench).missing
 
 
+@pytest.mark.slow
 def test_the_step_is_measured_beside_the_decoders_that_are_here() -> None:
     bench = Bench(Plan(), "localhost:1", recordings(None), max(os.sched_getaffinity(0)), (), print)
     measured = benchcost.step(bench)
