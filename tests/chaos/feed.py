@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from itertools import islice
 from typing import Any
@@ -19,6 +20,7 @@ SLICE = 1_000
 TRICKLE, TRICKLE_S = 20, 0.1
 """What is sent, and how often, past the bound."""
 TRIES = 60
+ANSWER_S = 30.0
 Record = tuple[str, int, bytes | None, bytes | None]
 """Topic, partition, key, value."""
 
@@ -36,6 +38,7 @@ class Feed:
         self._behind = behind
         self._bursts: asyncio.Queue[tuple[list[Record], asyncio.Event]] = asyncio.Queue()
         self._moved = asyncio.Condition()
+        self._producer: AIOKafkaProducer
         self.sent = 0
         self.latest_ms = 0
         self.done = False
@@ -45,18 +48,21 @@ class Feed:
     async def play(self, arrivals: Iterable[Arrival]) -> None:
         """Send all; then only poison, until somebody says that it is over."""
         source = iter(arrivals)
-        async with self._producer() as producer:
+        self._producer = await self._started()
+        try:
             while part := list(islice(source, SLICE if self.sent < self.bound else TRICKLE)):
-                await self._send(producer, [(self._topic_of[one.source], one.partition, one.key, one.value) for one in part])
+                await self._send([(self._topic_of[one.source], one.partition, one.key, one.value) for one in part])
                 self.sent += len(part)
                 self.latest_ms = max(self.latest_ms, *(one.event_ms for one in part))
                 await self._tell()
-                await self._wait(producer)
+                await self._wait()
             self.done = True
             await self._tell()
             while not self.over:
-                await self._send_bursts(producer)
+                await self._send_bursts()
                 await asyncio.sleep(0.1)
+        finally:
+            await self._producer.stop()
 
     async def reached(self, count: int) -> None:
         """Return when so many arrivals are sent, or all."""
@@ -69,27 +75,49 @@ class Feed:
         await self._bursts.put(([(self._topic_of[source], partition, key, value) for key, value in records], sent))
         await sent.wait()
 
-    def _producer(self) -> AIOKafkaProducer:
-        return AIOKafkaProducer(bootstrap_servers=self._bootstrap, acks="all", linger_ms=5, request_timeout_ms=10_000)
+    async def _started(self) -> AIOKafkaProducer:
+        """A producer that has found a broker."""
+        for _ in range(TRIES):
+            producer = AIOKafkaProducer(bootstrap_servers=self._bootstrap, acks="all", linger_ms=5, request_timeout_ms=10_000)
+            try:
+                await producer.start()
+            except KafkaError:
+                await producer.stop()
+                await asyncio.sleep(1)
+            else:
+                return producer
+        raise RuntimeError(f"no broker of {self._bootstrap} answers: is one running?")
 
-    async def _send(self, producer: AIOKafkaProducer, records: Sequence[Record]) -> None:
+    async def _send(self, records: Sequence[Record]) -> None:
         left = list(records)
         for _ in range(TRIES):
-            left = await self._refused(producer, left)
+            try:
+                async with asyncio.timeout(ANSWER_S):
+                    left = await self._refused(left)
+            except TimeoutError:
+                await self._begin_anew()
             if not left:
                 return
             log.info("records.sent_again", count=len(left))
             await asyncio.sleep(1)
         raise RuntimeError(f"the brokers did not take {len(left)} records: is one running?")
 
-    async def _refused(self, producer: AIOKafkaProducer, records: Sequence[Record]) -> list[Record]:
+    async def _begin_anew(self) -> None:
+        """A producer that waited for a frozen broker may wait for ever."""
+        log.info("producer.renewed")
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(ANSWER_S):
+                await self._producer.stop()
+        self._producer = await self._started()
+
+    async def _refused(self, records: Sequence[Record]) -> list[Record]:
         """Send once; those of which the broker did not say that it has them."""
         doubtful: list[Record] = []
         sent: list[tuple[Record, asyncio.Future[Any]]] = []
         for record in records:
             topic, partition, key, value = record
             try:
-                sent.append((record, await producer.send(topic, value, key=key, partition=partition)))
+                sent.append((record, await self._producer.send(topic, value, key=key, partition=partition)))
             except KafkaError:
                 doubtful.append(record)
         answers = await asyncio.gather(*(future for _, future in sent), return_exceptions=True)
@@ -97,20 +125,20 @@ class Feed:
             raise faults[0]
         return doubtful + [record for (record, _), answer in zip(sent, answers, strict=True) if isinstance(answer, KafkaError)]
 
-    async def _send_bursts(self, producer: AIOKafkaProducer) -> None:
+    async def _send_bursts(self) -> None:
         while not self._bursts.empty():
             records, sent = self._bursts.get_nowait()
-            await self._send(producer, records)
+            await self._send(records)
             sent.set()
 
-    async def _wait(self, producer: AIOKafkaProducer) -> None:
+    async def _wait(self) -> None:
         """Let the workers come closer, and the harm that is being done come to an end: so it never happens to an idle pipeline."""
-        await self._send_bursts(producer)
+        await self._send_bursts()
         if self.sent >= self.bound:
             await asyncio.sleep(TRICKLE_S)
         while await self._behind() > self._lead:
             await asyncio.sleep(0.2)
-            await self._send_bursts(producer)
+            await self._send_bursts()
 
     async def _tell(self) -> None:
         async with self._moved:
