@@ -19,7 +19,6 @@ from pipeline.core.model import LateReason, LateRow, LegEvent, Policy, Retired
 from pipeline.core.publication import publish, withdraw
 from pipeline.core.race import Cores, Race, deadline_ms, read, starts_after
 from pipeline.core.routing import DIRECT, EVERY_ORIGIN, CoreSeen, Facts, Item, Linked, Review, Watermark, home_of, state_key
-from pipeline.core.slots import drop_slot
 from pipeline.core.stored import Closed
 
 MOST_CORES = 16
@@ -192,13 +191,11 @@ def _work_off(state: Assembly, until_ms: int, policy: Policy, out: list[Output])
             if call is not None and call.due_ms == due_ms:
                 call.due_ms = None
                 _look_at(state, key, call, policy, out)
-        elif what == DUE_CLOSED:
+        else:
             closed = state.closed.get(key)
             if closed is not None and closed.until_ms == due_ms:
                 del state.closed[key]
                 state.touched[key] = None
-        else:
-            drop_slot(state, key, policy)
     state.now_ms = max(state.now_ms, until_ms)
 
 
@@ -207,7 +204,7 @@ def _look_at(state: Assembly, key: str, call: Call, policy: Policy, out: list[Ou
     if not call.is_signpost:
         race = read(call.key, call.legs, policy, call.through, state.cores.get(call.tenant, NO_CORES))
         if state.now_ms < _kept_until_ms(call, race, policy):
-            publish(state, call, race, policy, out, facts_changed=False)
+            publish(state, call, race, policy, out)
             _schedule(state, key, call, race, policy)
             return
     elif state.now_ms < call.last_ms + policy.retention_ms:
@@ -270,5 +267,5 @@ def _review_dirty(state: Assembly, policy: Policy, out: list[Output]) -> None:
 def _review(state: Assembly, key: str, call: Call, policy: Policy, out: list[Output]) -> None:
     call.is_dirty = False
     race = read(call.key, call.legs, policy, call.through, state.cores.get(call.tenant, NO_CORES))
-    publish(state, call, race, policy, out, facts_changed=True)
+    publish(state, call, race, policy, out)
     _schedule(state, key, call, None if call.is_signpost else race, policy)
