@@ -44,8 +44,6 @@ class Told(NamedTuple):
 
 
 class TallyOutcome(msgspec.Struct):
-    attribution: str
-    window_size_s: int
     legs_offered: int
     window_state: str
 
@@ -99,11 +97,10 @@ async def leg_results(settings: Settings) -> Told:
 
 
 async def legs_tallied(settings: Settings) -> int:
-    """Return how many offered legs the last rows of all windows of the smallest size count."""
+    """Return how many offered legs the last rows of all windows count."""
     decode = msgspec.json.Decoder(TallyOutcome).decode
     last = {key: decode(value) async for key, value in _keyed(settings, names(settings).tallies)}
-    smallest_s = min(settings.policy.window_sizes_s)
-    return sum(row.legs_offered for row in last.values() if (row.attribution, row.window_size_s) == ("cohort", smallest_s))
+    return sum(row.legs_offered for row in last.values())
 
 
 async def count_events(settings: Settings) -> int:
