@@ -15,7 +15,7 @@ from pipeline.core import assemble, assembly
 from pipeline.core.assembly import Assembly, Drained, Output
 from pipeline.core.model import CallRow, LegEvent, LegRow, Policy, Retired
 from pipeline.core.routing import DIRECT, CoreSeen, Facts, Item, Linked, Review, Watermark, home_of, state_key
-from pipeline.core.totals import Partial, Reached
+from pipeline.core.totals import Reached, partial_of
 from pipeline.engine.ending import Halt
 from pipeline.engine.records import ConsumerRecord, Record
 from pipeline.engine.step import Batch
@@ -71,14 +71,8 @@ class AssembleStep:
         elif key == codec.CORES_KEY:
             if value is not None:
                 self._state.cores = codec.cores_of_record(value)
-        elif key[:1] == codec.HOME:
-            assembly.restore_home(self._state, *codec.home_of_record(key, value))
         else:
-            slot_key, slot = codec.slot_of_record(key, value)
-            if slot is None:
-                self._state.slots.pop(slot_key, None)
-            else:
-                self._state.slots[slot_key] = slot
+            assembly.restore_home(self._state, *codec.home_of_record(key, value))
 
     def restored(self, metadata: str) -> None:
         """Rebuild what is derived. A source that is no longer read does not hold stream time back."""
@@ -86,7 +80,7 @@ class AssembleStep:
         self._state.origins = {
             origin: at_ms for origin, at_ms in self._state.origins.items() if origin == DIRECT or origin.rpartition("/")[0] in self._origins
         }
-        assembly.restored(self._state, self._policy)
+        assembly.restored(self._state)
 
     def opened(self, *, backlog: bool) -> Batch | None:  # noqa: ARG002 - it makes no difference here
         """Note down the sizes of the windows that are counted. Raises Halt if the stored counts were made for others."""
@@ -191,7 +185,6 @@ class AssembleStep:
     def _drained(self, outputs: Outputs) -> list[tuple[bytes, bytes | None]]:
         drained = assembly.drain(self._state)
         changes = [codec.home_record(key, home) for key, home in drained.homes.items()]
-        changes += [codec.slot_record(key, slot) for key, slot in drained.slots.items()]
         self._broadcast(drained, outputs)
         if drained.clock_moved:
             changes.append(codec.clock_record((self._state.now_ms, self._state.origins)))
@@ -201,12 +194,9 @@ class AssembleStep:
 
     def _broadcast(self, drained: Drained, outputs: Outputs) -> None:
         topic, count = self._names.partials, self._counts[self._names.partials]
-        for (tenant, queue, size_ms, start_ms), slot in drained.partials.items():
-            key = codec.key_bytes(tenant, queue, str(size_ms // 1000), str(start_ms))
-            partial = Partial(
-                tenant=tenant, queue=queue, size_ms=size_ms, start_ms=start_ms, partition=self._partition, revision=slot.revision,
-                counts=slot.counts,
-            )  # fmt: skip
+        for delta_key, delta in drained.deltas.items():
+            key = codec.key_bytes(*delta_key[:3])
+            partial = partial_of(delta_key, delta)
             outputs[topic, partition_of(key, count)].append((key, codec.encode(partial), ()))
         if drained.clock_moved:
             reached = codec.encode(Reached(partition=self._partition, at_ms=self._state.now_ms))

@@ -12,15 +12,14 @@ import msgspec
 
 from pipeline.app.topics import SCHEMA_VERSION
 from pipeline.core.call import Call, call_of_stored, stored_call
-from pipeline.core.model import CallRow, LateRow, LegEvent, LegRow, TallyRow
+from pipeline.core.model import AgentTallyRow, AuditRow, CallRow, LateRow, LegEvent, LegRow, TallyRow, WindowRow
 from pipeline.core.routing import Control, Item
-from pipeline.core.stored import Closed, Slot, StoredCall
-from pipeline.core.tally import SlotKey
-from pipeline.core.totals import Partial, Reached, Total
+from pipeline.core.stored import Closed, StoredCall, Total
+from pipeline.core.totals import Partial, Reached, TotalKey
 from pipeline.errors import BadRecord
 from pipeline.vendors import canonical
 
-Row = LegRow | CallRow | TallyRow | LateRow
+Row = LegRow | CallRow | TallyRow | AgentTallyRow | AuditRow | LateRow
 HEADERS: tuple[tuple[str, bytes], ...] = (("content-type", b"application/json"), ("schema-version", b"%d" % SCHEMA_VERSION))
 """Of every record that a reader outside is meant to read."""
 CONTROL_KEY = b"control"
@@ -51,8 +50,17 @@ def key_of(row: Row) -> bytes:
     if isinstance(row, LegRow):
         return key_bytes(row.tenant, row.call_id, row.leg_id)
     if isinstance(row, TallyRow):
-        return key_bytes(row.tenant, row.queue, str(row.window_size_s), str(row.window_start_ms))
+        return window_key(row, row.queue)
+    if isinstance(row, AgentTallyRow):
+        return window_key(row, row.agent)
+    if isinstance(row, AuditRow):
+        return window_key(row, row.agent if row.queue is None else row.queue)
     return key_bytes(row.tenant, row.call_id)
+
+
+def window_key(row: WindowRow | AuditRow, name: str | None) -> bytes:
+    """Return the key of a record about a window of this queue or agent."""
+    return key_bytes(row.tenant, name or "", row.attribution, str(row.window_size_s), str(row.window_start_ms))
 
 
 def decode_item(value: bytes | None) -> tuple[Item, ...]:
@@ -85,11 +93,11 @@ _PLAIN, _PACKED = b"\x01", b"\x02"
 _PACK_FROM_BYTES = 200_000
 HOME = b"h"
 """Begins the key of a call, or of what is left of it."""
-_CALL, _CLOSED, _SLOT, _TOTAL, _CLOCK = b"c", b"z", b"s", b"t", b"w"
+_CALL, _CLOSED, _TOTAL, _CLOCK = b"c", b"z", b"t", b"w"
 _pack = msgspec.msgpack.Encoder(order="deterministic").encode
-_slot_key = msgspec.json.Decoder(SlotKey)
+_total_key = msgspec.json.Decoder(TotalKey)
 _call, _closed = msgspec.msgpack.Decoder(StoredCall), msgspec.msgpack.Decoder(Closed)
-_slot, _total = msgspec.msgpack.Decoder(Slot), msgspec.msgpack.Decoder(Total)
+_total = msgspec.msgpack.Decoder(Total)
 _clock: msgspec.msgpack.Decoder[tuple[int, dict[str, int]]] = msgspec.msgpack.Decoder(tuple[int, dict[str, int]])
 _cores: msgspec.msgpack.Decoder[dict[str, dict[str, dict[str, int]]]] = msgspec.msgpack.Decoder(dict[str, dict[str, dict[str, int]]])
 _reached: msgspec.msgpack.Decoder[dict[str, int]] = msgspec.msgpack.Decoder(dict[str, int])
@@ -112,9 +120,9 @@ def home_record(key: str, home: Call | Closed | None) -> tuple[bytes, bytes | No
     return HOME + key.encode(), _image(_CALL + _pack(stored_call(home)) if isinstance(home, Call) else _CLOSED + _pack(home))
 
 
-def slot_record(key: SlotKey, slot: Slot | Total | None) -> tuple[bytes, bytes | None]:
-    """Return the changelog record of a window, partial or total."""
-    return _SLOT + msgspec.json.encode(key), None if slot is None else _image((_SLOT if isinstance(slot, Slot) else _TOTAL) + _pack(slot))
+def total_record(key: TotalKey, total: Total | None) -> tuple[bytes, bytes | None]:
+    """Return the changelog record of a window."""
+    return _TOTAL + msgspec.json.encode(key), None if total is None else _image(_TOTAL + _pack(total))
 
 
 def clock_record(state: tuple[int, dict[str, int]] | dict[str, int]) -> tuple[bytes, bytes]:
@@ -161,14 +169,9 @@ def home_of_record(key: bytes, value: bytes | None) -> tuple[str, Call | Closed 
     return key[1:].decode(), call_of_stored(_call.decode(image)) if what == _CALL else _closed.decode(image)
 
 
-def slot_of_record(key: bytes, value: bytes | None) -> tuple[SlotKey, Slot | None]:
-    """Return what `slot_record` was given, of partial counts."""
-    return _slot_key.decode(key[1:]), None if value is None else _slot.decode(_opened(key, value)[1])
-
-
-def total_of_record(key: bytes, value: bytes | None) -> tuple[SlotKey, Total | None]:
-    """Return what `slot_record` was given, of totals."""
-    return _slot_key.decode(key[1:]), None if value is None else _total.decode(_opened(key, value)[1])
+def total_of_record(key: bytes, value: bytes | None) -> tuple[TotalKey, Total | None]:
+    """Return what `total_record` was given."""
+    return _total_key.decode(key[1:]), None if value is None else _total.decode(_opened(key, value)[1])
 
 
 def clock_of_record(value: bytes) -> tuple[int, dict[str, int]]:

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from pipeline.app.topics import SCHEMA_VERSION
-from pipeline.core.model import CallRow, LateRow, LegEvent, LegRow, TallyRow
+from pipeline.core.model import BANDS_S, AgentTallyRow, AuditRow, CallRow, LateRow, LegEvent, LegRow, TallyRow
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -22,6 +22,8 @@ TYPES: Mapping[str, type[msgspec.Struct]] = {
     "calls.legs": LegRow,
     "calls.results": CallRow,
     "calls.tallies": TallyRow,
+    "calls.tallies.agents": AgentTallyRow,
+    "calls.audit": AuditRow,
     "calls.late": LateRow,
 }
 
@@ -32,10 +34,18 @@ RESULTS = {
     "cancel": "that ended Cancel",
     "failed": "that ended Failed",
     "timeout": "that ended Timeout",
-    "pending": "without a result yet",
 }
+DISTRIBUTIONS = {"wait": "the waits of answered and abandoned calls", "ring": "the ring times of legs with a result"}
 GLOSSARY = {
     "agent": "who was offered the call; null if unknown",
+    "calls.late.agent": "the agent of the window; null if the record stands for a fact, or a queue's window",
+    "calls.late.attribution": "of the window; null if the record stands for a fact",
+    "calls.late.window_size_s": "length of the window; null if the record stands for a fact",
+    "calls.tallies.agents.agent": "the agent",
+    "calls.audit.agent": "the agent that was counted; null where a queue was",
+    "calls.audit.call_id": "the call that changed",
+    "calls.audit.reason": "why: a call or leg of which nothing was known, a time to live that was over, or a correction",
+    "attribution": "cohort: all in the window of the offer; activity: each happening in its own window",
     "answered_ms": "when it was answered; null if it was not",
     "at_ms": "when it happened; null if the record stands for a window",
     "call_id": "the call: the root's leg_id, or the group_id of its legs",
@@ -72,8 +82,29 @@ GLOSSARY = {
     "window_start_ms": "start of the window",
     "calls.late.window_start_ms": "start of the window; null if the record stands for a fact",
     "legs_offered": "offered legs: the sum of the seven legs_ fields of results and pending",
-    "calls_offered": "calls, or visits of a queue: the sum of the seven calls_ fields of results and pending",
-    **{f"{what}_{word}": f"offered {what} {rest}" for what in ("legs", "calls") for word, rest in RESULTS.items()},
+    "calls_offered": "calls, or visits of a queue: the sum of the nine calls_ fields of outcomes and pending",
+    "calls_abandoned": "calls whose caller gave up, or waited in vain",
+    "calls_outside_working_hours": "calls outside working hours",
+    "calls_answered_wait_ms": "sum of the waits of answered calls",
+    "calls_abandoned_wait_ms": "sum of the waits of abandoned calls",
+    "legs_pending": "offered legs without a result yet",
+    "calls_pending": "calls without an outcome yet",
+    **{f"legs_{word}": f"offered legs {rest}" for word, rest in RESULTS.items()},
+    **{f"calls_{word}": f"calls {rest}" for word, rest in RESULTS.items() if word != "cancel"},
+    **{f"legs_ring_{word}_ms": f"sum of ring time of legs {rest}" for word, rest in RESULTS.items()},
+    **{f"ring_{word}_max_ms": f"greatest ring time of a leg {rest}" for word, rest in RESULTS.items()},
+    **{
+        f"{what}_p{percent}_ms": f"the {percent}th percentile of {rest}"
+        for what, rest in DISTRIBUTIONS.items()
+        for percent in (50, 90, 95, 99)
+    },
+    **{f"{what}_max_ms": f"the greatest of {rest}" for what, rest in DISTRIBUTIONS.items()},
+    "race_legs_max": "the widest race",
+    **{
+        f"{outcome}_le_{seconds}_s": f"calls {outcome} after a wait of at most {seconds} s"
+        for outcome in ("answered", "abandoned")
+        for seconds in BANDS_S
+    },
 }
 
 MOMENTS = {
@@ -85,6 +116,8 @@ def unit(name: str) -> str | None:
     """The unit that a field's name ends (or, for counts, begins) with."""
     if name in MOMENTS:
         return "ms since 1970-01-01T00:00:00Z"
+    if "_le_" in name:
+        return "calls"
     for end, word in (("_ms", "ms"), ("_s", "s")):
         if name.endswith(end):
             return word

@@ -10,11 +10,13 @@ from pipeline.app.deadletters import BadRun, dead_letter
 from pipeline.app.telemetry import Telemetry
 from pipeline.app.topics import Names
 from pipeline.core import totals
-from pipeline.core.model import Policy, TallyRow
+from pipeline.core.model import LateRow, Policy, TallyRow
 from pipeline.core.totals import Totals
 from pipeline.engine.records import ConsumerRecord, Record
 from pipeline.engine.step import Batch
 from pipeline.errors import BadRecord
+
+Outputs = defaultdict[tuple[str, int], list[Record]]
 
 
 class TallyStep:
@@ -22,6 +24,8 @@ class TallyStep:
 
     def __init__(self, partition: int, counts: Mapping[str, int], names: Names, policy: Policy, bad: BadRun, telemetry: Telemetry) -> None:
         self._tallies = (names.tallies, partition)
+        self._agents = (names.tallies_agents, partition)
+        self._audit = (names.audit, partition % counts[names.audit])
         self._late = (names.late, partition % counts[names.late])
         self._dead = (names.dead_letters, partition % counts[names.dead_letters])
         self._policy = policy
@@ -34,11 +38,11 @@ class TallyStep:
         if key == codec.CLOCK_KEY:
             self._state.reached = {} if value is None else codec.reached_of_record(value)
             return
-        slot_key, total = codec.total_of_record(key, value)
+        window, total = codec.total_of_record(key, value)
         if total is None:
-            self._state.totals.pop(slot_key, None)
+            self._state.totals.pop(window, None)
         else:
-            self._state.totals[slot_key] = total
+            self._state.totals[window] = total
 
     def restored(self, metadata: str) -> None:  # noqa: ARG002 - nothing is kept there
         """Rebuild what is derived."""
@@ -49,8 +53,7 @@ class TallyStep:
 
     def chunk(self, records: Sequence[ConsumerRecord]) -> Batch:
         """Step through the partials; publish the last row of every window."""
-        outputs: defaultdict[tuple[str, int], list[Record]] = defaultdict(list)
-        rows: dict[bytes, TallyRow] = {}
+        outputs: Outputs = defaultdict(list)
         for record in records:
             try:
                 item = codec.decode_tally_item(record.value)
@@ -60,23 +63,32 @@ class TallyStep:
                 self._bad.bad(record, error)
                 continue
             self._bad.good()
-            for row in totals.step(self._state, item, self._policy):
-                if isinstance(row, TallyRow):
-                    rows[codec.key_of(row)] = row
-                else:
-                    self._telemetry.late(row.reason)
-                    outputs[self._late].append((codec.key_of(row), codec.encode(row), codec.HEADERS))
+            for late in totals.step(self._state, item, self._policy):
+                if isinstance(late, LateRow):
+                    self._telemetry.late(late.reason)
+                outputs[self._late if isinstance(late, LateRow) else self._audit].append(
+                    (codec.key_of(late), codec.encode(late), codec.HEADERS)
+                )
         self._telemetry.records_in("tally", len(records))
-        self._telemetry.tallies(rows.values())
-        outputs[self._tallies] = [(key, codec.encode(row), codec.HEADERS) for key, row in rows.items()]
+        self._put_rows(outputs, idle=False)
         return Batch(outputs=outputs, changes=self._drained())
 
-    def tick(self, now_ms: int) -> Batch | None:
-        """Nothing: its time comes through `assemble`."""
+    def _put_rows(self, outputs: Outputs, *, idle: bool) -> None:
+        rows = list(totals.take_rows(self._state, self._policy, idle=idle))
+        self._telemetry.tallies(rows)
+        for row in rows:
+            place = self._tallies if isinstance(row, TallyRow) else self._agents
+            outputs[place].append((codec.key_of(row), codec.encode(row), codec.HEADERS))
+
+    def tick(self, now_ms: int) -> Batch | None:  # noqa: ARG002 - its time is stream time
+        """Say what is not said yet. Time comes through `assemble`."""
+        outputs: Outputs = defaultdict(list)
+        self._put_rows(outputs, idle=True)
+        return Batch(outputs=outputs, changes=self._drained()) if outputs else None
 
     def _drained(self) -> list[tuple[bytes, bytes | None]]:
         drained = totals.drain(self._state)
-        changes = [codec.slot_record(key, total) for key, total in drained.totals.items()]
+        changes = [codec.total_record(key, total) for key, total in drained.totals.items()]
         if drained.clock_moved:
             changes.append(codec.clock_record(self._state.reached))
         return changes

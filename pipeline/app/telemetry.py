@@ -14,7 +14,7 @@ import prometheus_client as prometheus
 from structlog.stdlib import get_logger
 
 from pipeline.core.inspection import imbalance
-from pipeline.core.model import CallRow, LateReason, LegRow, Result, TallyRow
+from pipeline.core.model import AgentTallyRow, CallRow, LateReason, LegRow, Result, TallyRow
 
 log = get_logger("callverdict.telemetry")
 
@@ -119,7 +119,7 @@ class Telemetry:
             self._legs.labels(result).inc(count)
         self._revised(revised)
 
-    def tallies(self, rows: Collection[TallyRow]) -> None:
+    def tallies(self, rows: Collection[TallyRow | AgentTallyRow]) -> None:
         """Count published rows of windows, and see that each balances."""
         self._revised({"tally": sum(row.revision > 1 for row in rows)})
         self._unbalanced(row for row in rows if imbalance(row))
@@ -128,11 +128,11 @@ class Telemetry:
         for kind, count in counts.items():
             self._revisions.labels(kind).inc(count)
 
-    def _unbalanced(self, rows: Iterable[TallyRow]) -> None:
+    def _unbalanced(self, rows: Iterable[TallyRow | AgentTallyRow]) -> None:
         for row in rows:
             self._errors.inc()
             log.error(
-                "tally.unbalanced", tenant=row.tenant, queue=row.queue, window_start_ms=row.window_start_ms, revision=row.revision,
+                "tally.unbalanced", tenant=row.tenant, of=row.queue if isinstance(row, TallyRow) else row.agent, window_start_ms=row.window_start_ms, revision=row.revision,
                 by=imbalance(row), advice="a count is wrong, which is a bug of ours: keep the topics, and report it with this line",
             )  # fmt: skip
 

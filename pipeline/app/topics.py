@@ -18,7 +18,8 @@ SCHEMA_VERSION = 1
 """Goes into a header of every record of ours; counts up when a reader of the values must change."""
 
 Role = Literal[
-    "raw", "events", "legs", "results", "partials", "tallies", "late", "dead_letters", "assemble_changelog", "tally_changelog"
+    "raw", "events", "legs", "results", "partials", "tallies", "tallies_agents", "audit", "late", "dead_letters",
+    "assemble_changelog", "tally_changelog",
 ]  # fmt: skip
 Cleanup = Literal["delete", "compact"]
 
@@ -42,10 +43,14 @@ ROWS = (
     Row("events", "calls.events", "call_id as far as the event tells it", "LegEvent", "delete", "Canonical events, watermarks and links."),
     Row("legs", "calls.legs", "tenant|call_id|leg_id", "LegRow", "delete", "Every leg with its verdict, one record a revision.", "events"),
     Row("results", "calls.results", "tenant|call_id", "CallRow", "compact", "Every call with its result.", "events"),
-    Row("partials", "calls.tallies.partial", "tenant|queue|window_size_s|window_start_ms", "Partial", "delete",
-        "What one partition of calls.events counts in a window; internal."),
-    Row("tallies", "calls.tallies", "tenant|queue|window_size_s|window_start_ms", "TallyRow", "compact",
+    Row("partials", "calls.tallies.partial", "tenant|kind|name", "Partial", "delete",
+        "By how much one partition of calls.events changed a window; internal."),
+    Row("tallies", "calls.tallies", "tenant|queue|attribution|window_size_s|window_start_ms", "TallyRow", "compact",
         "Every window of every queue.", "partials"),
+    Row("tallies_agents", "calls.tallies.agents", "tenant|agent|attribution|window_size_s|window_start_ms", "AgentTallyRow", "compact",
+        "Every window of every agent.", "partials"),
+    Row("audit", "calls.audit", "tenant|queue or agent|attribution|window_size_s|window_start_ms", "AuditRow", "delete",
+        "Every change of a window after its time."),
     Row("late", "calls.late", "tenant|call_id", "LateRow", "delete", "Facts that came after their call or window was gone."),
     Row("dead_letters", "calls.dead-letters", "the record's own", "the record's own bytes", "delete",
         "Records that cannot be read; headers say where they stood and why."),
@@ -76,6 +81,8 @@ class Names(msgspec.Struct, frozen=True, kw_only=True):
     results: str
     partials: str
     tallies: str
+    tallies_agents: str
+    audit: str
     late: str
     dead_letters: str
     assemble_changelog: str

@@ -13,7 +13,10 @@ if TYPE_CHECKING:
     from pipeline.app.cluster import Cluster
     from pipeline.workbench.tail import Seen
 
-TOPICS = {"legs": "legs", "results": "results", "tallies": "tallies", "late": "late", "dead-letters": "dead_letters"}
+TOPICS = {
+    "legs": "legs", "results": "results", "tallies": "tallies", "agents": "tallies_agents", "audit": "audit", "late": "late",
+    "dead-letters": "dead_letters",
+}  # fmt: skip
 """The word for a topic, and its role."""
 
 
@@ -25,7 +28,7 @@ TOPICS = {"legs": "legs", "results": "results", "tallies": "tallies", "late": "l
 @click.option("--find", default="", metavar="TEXT", help="Only records whose key has this in it: a call's id, a leg's, a queue.")
 @click.option("--json", "as_json", is_flag=True, help="Print the values as they stand in the topic, one a line.")
 def show(*, what: str, bootstrap: str | None, last: int, follow: bool, find: str, as_json: bool) -> None:
-    """Show what stands in an output topic: legs, results, tallies, late or dead-letters.
+    """Show what stands in an output topic: legs, results, tallies, agents, audit, late or dead-letters.
 
     Times are the broker's, in UTC. No worker notices, nothing is committed.
 

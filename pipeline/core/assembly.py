@@ -5,16 +5,14 @@ from __future__ import annotations
 import heapq
 from typing import NamedTuple
 
-import msgspec
-
 from pipeline.core.call import Call
-from pipeline.core.model import CallRow, LateRow, LegRow, Policy, Retired
+from pipeline.core.model import CallRow, LateRow, LegRow, Retired
 from pipeline.core.routing import CoreSeen, Facts, Linked
-from pipeline.core.stored import Closed, Slot
-from pipeline.core.tally import SlotKey, gone_ms
+from pipeline.core.stored import Closed
+from pipeline.core.tally import Deltas
 
 NEVER_MS = -1
-DUE_CALL, DUE_CLOSED, DUE_SLOT = 0, 1, 2
+DUE_CALL, DUE_CLOSED = 0, 1
 """What an entry of the agenda is about."""
 
 
@@ -24,10 +22,7 @@ Output = LegRow | CallRow | LateRow | Facts | Linked | CoreSeen | Retired
 class Assembly:
     """The state of one partition of calls.events. The changelog has all but `agenda`, `dirty` and what `drain` empties."""
 
-    __slots__ = (
-        "agenda", "calls", "clock_moved", "closed", "cores", "cores_moved", "dirty", "dropped_slots", "now_ms", "origins", "slots", "touched",
-        "touched_slots",
-    )  # fmt: skip
+    __slots__ = ("agenda", "calls", "clock_moved", "closed", "cores", "cores_moved", "deltas", "dirty", "now_ms", "origins", "touched")
 
     def __init__(self) -> None:
         self.now_ms = NEVER_MS  # stream time: the least watermark of all origins, never back
@@ -35,22 +30,19 @@ class Assembly:
         self.cores: dict[str, dict[str, dict[str, int]]] = {}  # tenant -> source -> core_id -> when that run of the switch was first seen
         self.calls: dict[str, Call] = {}
         self.closed: dict[str, Closed] = {}
-        self.slots: dict[SlotKey, Slot] = {}
         self.agenda: list[tuple[int, int, str]] = []  # heap of (due_ms, DUE_..., key)
         self.dirty: dict[str, Call] = {}
         self.touched: dict[str, None] = {}  # keys of calls and closed calls, changed since the last drain
-        self.touched_slots: dict[SlotKey, Slot] = {}  # with the last value, also of those that are gone
-        self.dropped_slots: dict[SlotKey, None] = {}
+        self.deltas: Deltas = {}  # of the tallies, since the last drain
         self.clock_moved = False
         self.cores_moved = False
 
 
 class Drained(NamedTuple):
-    """What changed since the last drain. None stands for: gone. `partials` are the last counts, also of slots that are gone."""
+    """What changed since the last drain. None stands for: gone."""
 
     homes: dict[str, Call | Closed | None]
-    slots: dict[SlotKey, Slot | None]
-    partials: dict[SlotKey, Slot]
+    deltas: Deltas
     clock_moved: bool
     cores_moved: bool
 
@@ -58,9 +50,8 @@ class Drained(NamedTuple):
 def drain(state: Assembly) -> Drained:
     """Return what changed since the last call and forget that it did."""
     homes = {key: state.calls.get(key) or state.closed.get(key) for key in state.touched}
-    slots = {key: state.slots.get(key) for key in (*state.touched_slots, *state.dropped_slots)}
-    drained = Drained(homes, slots, state.touched_slots, state.clock_moved, state.cores_moved)
-    state.touched, state.touched_slots, state.dropped_slots = {}, {}, {}
+    drained = Drained(homes, state.deltas, state.clock_moved, state.cores_moved)
+    state.touched, state.deltas = {}, {}
     state.clock_moved = state.cores_moved = False
     return drained
 
@@ -75,16 +66,10 @@ def restore_home(state: Assembly, key: str, home: Call | Closed | None) -> None:
         state.closed[key] = home
 
 
-def restored(state: Assembly, policy: Policy) -> None:
+def restored(state: Assembly) -> None:
     """Rebuild what is derived, once everything stored is back."""
     state.dirty = {key: call for key, call in sorted(state.calls.items()) if call.is_dirty}
     agenda = [(call.due_ms, DUE_CALL, key) for key, call in state.calls.items() if call.due_ms is not None]
     agenda += [(closed.until_ms, DUE_CLOSED, key) for key, closed in state.closed.items()]
-    agenda += [(gone_ms(slot, policy), DUE_SLOT, slot_text(slot)) for slot in state.slots]
     heapq.heapify(agenda)
     state.agenda = agenda
-
-
-def slot_text(key: SlotKey) -> str:
-    """Return a window's key as the agenda has it."""
-    return msgspec.json.encode(key).decode()

@@ -11,10 +11,9 @@ from collections.abc import Iterator
 from msgspec.structs import replace
 
 from pipeline.core.leg import Leg, leg_of_stored, merge, merge_link, stored_leg
-from pipeline.core.model import LegEvent, Verdict
-from pipeline.core.race import Race
+from pipeline.core.model import LegEvent
 from pipeline.core.routing import GROUP_RANK, MAX_HOPS, MOST_VIA, Facts, Linked, parent_of
-from pipeline.core.stored import Link, StoredCall, StoredPublished, Unit
+from pipeline.core.stored import CallUnit, LegUnit, Link, StoredCall, StoredPublished
 
 
 class Published:
@@ -29,20 +28,10 @@ class Published:
         self.digest = digest  # of the whole record, once final
 
 
-class Settling:
-    """What the last review found in a call of which every leg has ended. It holds until another fact comes."""
-
-    __slots__ = ("race", "verdicts")
-
-    def __init__(self, race: Race, verdicts: dict[str, Verdict]) -> None:
-        self.race = race
-        self.verdicts = verdicts
-
-
 class Call:
-    """The state behind one key, with the fields of StoredCall; what it knows besides can be found out again."""
+    """The state behind one key, with the fields of StoredCall."""
 
-    __slots__ = (*StoredCall.__struct_fields__, "complete_ms", "settling")
+    __slots__ = (*StoredCall.__struct_fields__,)
 
     def __init__(self, tenant: str, key: str) -> None:
         self.tenant = tenant
@@ -60,11 +49,10 @@ class Call:
         self.last_ms = 0
         self.rows: dict[str, Published] = {}
         self.row: Published | None = None
-        self.units: dict[str, Unit] = {}
+        self.leg_units: dict[str, LegUnit] = {}
+        self.call_units: dict[str, CallUnit] = {}
         self.due_ms: int | None = None  # when stream time has to look at this call again
         self.is_dirty = False  # facts came in since the last review
-        self.complete_ms: int | None = None  # as the last review found it, until another fact comes
-        self.settling: Settling | None = None
 
     @property
     def up(self) -> Link | None:
@@ -297,8 +285,8 @@ def stored_call(call: Call) -> StoredCall:
     return StoredCall(
         call.tenant, call.key, {leg_id: stored_leg(leg) for leg_id, leg in call.legs.items()}, call.link, call.group, call.is_group,
         call.is_ring, call.is_stuck, call.sent, call.gone, call.mirrored, call.through, call.last_ms,
-        {leg_id: _stored_row(row) for leg_id, row in call.rows.items()}, None if call.row is None else _stored_row(call.row), call.units,
-        call.due_ms, call.is_dirty,
+        {leg_id: _stored_row(row) for leg_id, row in call.rows.items()}, None if call.row is None else _stored_row(call.row),
+        call.leg_units, call.call_units, call.due_ms, call.is_dirty,
     )  # fmt: skip
 
 
@@ -313,7 +301,7 @@ def call_of_stored(stored: StoredCall) -> Call:
     call.link, call.group, call.sent = stored.link, stored.group, stored.sent
     call.is_group, call.is_ring, call.is_stuck, call.is_dirty = stored.is_group, stored.is_ring, stored.is_stuck, stored.is_dirty
     call.gone, call.mirrored, call.through = stored.gone, stored.mirrored, stored.through
-    call.last_ms, call.due_ms, call.units = stored.last_ms, stored.due_ms, stored.units
+    call.last_ms, call.due_ms, call.leg_units, call.call_units = stored.last_ms, stored.due_ms, stored.leg_units, stored.call_units
     call.rows = {leg_id: _published(row) for leg_id, row in stored.rows.items()}
     call.row = None if stored.row is None else _published(stored.row)
     return call

@@ -6,7 +6,11 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from pipeline.core.call import Call
-from pipeline.core.model import Counts
+from pipeline.core.model import LegTally, TallyRow
+from pipeline.core.units import OUTCOMES, WORDS
+
+LEG_PARTS = (*(f"legs_{word}" for word in WORDS.values()), "legs_pending")
+CALL_PARTS = (*(f"calls_{outcome}" for outcome in OUTCOMES), "calls_pending")
 
 
 class Open(NamedTuple):
@@ -44,11 +48,9 @@ def began(call: Call) -> int:
     return first.last_ms if first.offered_ms is None else first.offered_ms
 
 
-def imbalance(row: Counts) -> int:
-    """Return by how much what was offered differs from the results and what is pending: 0, or a count is wrong."""
-    legs = row.legs_answered + row.legs_lose_race + row.legs_busy + row.legs_cancel + row.legs_failed + row.legs_timeout + row.legs_pending
-    calls = (
-        row.calls_answered + row.calls_lose_race + row.calls_busy + row.calls_cancel + row.calls_failed + row.calls_timeout
-        + row.calls_pending
-    )  # fmt: skip
-    return abs(row.legs_offered - legs) + abs(row.calls_offered - calls)
+def imbalance(row: LegTally) -> int:
+    """Return by how much what was offered differs from the outcomes and what is pending: 0, or a count is wrong."""
+    off: int = abs(row.legs_offered - sum(getattr(row, column) for column in LEG_PARTS))
+    if isinstance(row, TallyRow):
+        off += abs(row.calls_offered - sum(getattr(row, column) for column in CALL_PARTS))
+    return off

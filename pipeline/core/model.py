@@ -121,11 +121,14 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     root_wait_ms: int = 60_000
     retention_ms: int = 3_600_000
     closed_memory_ms: int = 7 * 86_400_000
-    window_sizes_ms: tuple[int, ...] = (60_000,)
+    short_abandoned_ms: int = 5_000
+    window_sizes_ms: tuple[int, ...] = (60_000, 900_000, 3_600_000, 86_400_000)
+    zone: str = "UTC"  # of windows where no queue says otherwise
     grace_ms: int = 30_000
     tally_retention_ms: int = 2 * 86_400_000
     max_legs: int = 1_000
     hours: Mapping[str, WeekHours] = msgspec.field(default_factory=dict)  # by queue
+    zone_of: Mapping[str, str] = msgspec.field(default_factory=dict)  # queue -> time zone
     queue_of_number: Mapping[str, str] = msgspec.field(default_factory=dict)  # the dialed number -> queue
 
 
@@ -212,12 +215,40 @@ class CallRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     revision: Annotated[int, Meta(ge=1)]
 
 
-WindowState = Literal["open", "final"]
+WindowState = Literal["open", "final", "reopened"]
+Attribution = Literal["cohort", "activity"]
+ChangeReason = Literal["late_call", "late_leg", "expiry", "correction"]
+"""Why a number changed after its time; of several the last of these words counts."""
+BANDS_S = (5, 10, 15, 20, 25, 30, 45, 60, 90, 120, 180, 240, 300, 600)
+"""Waits of at most so many seconds have columns of their own."""
 
 
-class Counts(msgspec.Struct, kw_only=True, gc=False):
-    """What one window of one queue counts. Every field is a sum; `*_offered` equals the seven fields after it."""
+class WindowRow(msgspec.Struct, kw_only=True, gc=False):
+    """What every record of tallies says of its window."""
 
+    tenant: str
+    attribution: Annotated[
+        Attribution, Meta(description="cohort: all in the window of the offer; activity: each in the window in which it happened")
+    ]
+    window_size_s: int
+    window_start_ms: int
+    window_end_ms: int
+    tz: Annotated[str, Meta(description="the time zone whose wall clock the window is aligned to")]
+    utc_offset_s: Annotated[int, Meta(description="local time minus UTC at the window's start, s")]
+    local_date: Annotated[str, Meta(description="YYYY-MM-DD at the window's start")]
+    local_start: Annotated[str, Meta(description="YYYY-MM-DDTHH:MM:SS, the wall clock at the window's start")]
+    window_state: Annotated[
+        WindowState, Meta(description="final: its end plus grace has passed and everything in it is closed; reopened: not so again")
+    ]
+    completeness: Annotated[float, Meta(ge=0, le=1, description="share of its calls (of an agent: legs) that have an outcome")]
+    revision: Annotated[int, Meta(ge=1)]
+    revision_reason: Annotated[ChangeReason | None, Meta(description="why it changed after its time; null if it did not")]
+
+
+class LegTally(WindowRow, kw_only=True, gc=False):
+    """What a window counts of legs. `legs_offered` equals the seven fields after it."""
+
+    leg_reasons: Annotated[dict[str, int], Meta(description="`Result.reason` -> legs")]
     legs_offered: int = 0
     legs_answered: int = 0
     legs_lose_race: int = 0
@@ -225,30 +256,114 @@ class Counts(msgspec.Struct, kw_only=True, gc=False):
     legs_cancel: int = 0
     legs_failed: int = 0
     legs_timeout: int = 0
-    legs_pending: int = 0
+    legs_pending: Annotated[int, Meta(description="without a result; activity: by how much their number changed")] = 0
+    legs_rang_lost: Annotated[int, Meta(description="lost the race and had rung")] = 0
+    legs_never_rang: Annotated[int, Meta(description="ended unanswered without ringing, by a source that can tell")] = 0
+    races: Annotated[int, Meta(description="races won")] = 0
+    race_legs: Annotated[int, Meta(description="sum of the legs open at the wins of these races, winners included")] = 0
+    race_margin_ms: Annotated[int, Meta(description="sum of the losers' ends minus the answers of their winners, ms")] = 0
+    legs_ring_ms: Annotated[int, Meta(description="sum of ring time of legs with a result, ms")] = 0
+    legs_ring_answered_ms: int = 0
+    legs_ring_lose_race_ms: int = 0
+    legs_ring_busy_ms: int = 0
+    legs_ring_cancel_ms: int = 0
+    legs_ring_failed_ms: int = 0
+    legs_ring_timeout_ms: int = 0
+    legs_talk_ms: Annotated[int, Meta(description="sum of talk time of legs with a result, ms")] = 0
+
+
+class AgentTallyRow(LegTally, kw_only=True, gc=False):
+    """One window of one agent: the value of a record of `calls.tallies.agents`, key `tenant|agent|attribution|window_size_s|window_start_ms`."""
+
+    agent: str
+
+
+class TallyRow(LegTally, kw_only=True, gc=False):
+    """One window of one queue: the value of a record of `calls.tallies`, key `tenant|queue|attribution|window_size_s|window_start_ms`.
+
+    `calls_offered` equals the nine fields after it.
+    """
+
+    queue: str
+    call_reasons: Annotated[dict[str, int], Meta(description="`outcome.reason` -> calls")]
     calls_offered: int = 0
     calls_answered: int = 0
-    calls_lose_race: int = 0
+    calls_abandoned: int = 0
+    calls_flow_out: Annotated[int, Meta(description="left the queue otherwise: limit, no agents, key, voicemail, another queue")] = 0
+    calls_outside_working_hours: int = 0
     calls_busy: int = 0
-    calls_cancel: int = 0
-    calls_failed: int = 0
     calls_timeout: int = 0
-    calls_pending: int = 0
-    legs_ring_ms: Annotated[int, Meta(description="sum of ring time of offered legs that answered or ended, ms")] = 0
-    legs_talk_ms: Annotated[int, Meta(description="sum of talk time of answered legs, ms")] = 0
-    calls_wait_ms: Annotated[int, Meta(description="sum of the waits of calls that are no longer waiting, ms")] = 0
+    calls_lose_race: int = 0
+    calls_failed: int = 0
+    calls_pending: Annotated[int, Meta(description="without an outcome; activity: by how much their number changed")] = 0
+    calls_short_abandoned: Annotated[int, Meta(description="the part of calls_abandoned after a wait of at most short_abandoned_s")] = 0
+    calls_wait_ms: Annotated[int, Meta(description="sum of the waits that are over, ms")] = 0
+    calls_answered_wait_ms: int = 0
+    calls_abandoned_wait_ms: int = 0
+    answered_le_5_s: int = 0
+    answered_le_10_s: int = 0
+    answered_le_15_s: int = 0
+    answered_le_20_s: int = 0
+    answered_le_25_s: int = 0
+    answered_le_30_s: int = 0
+    answered_le_45_s: int = 0
+    answered_le_60_s: int = 0
+    answered_le_90_s: int = 0
+    answered_le_120_s: int = 0
+    answered_le_180_s: int = 0
+    answered_le_240_s: int = 0
+    answered_le_300_s: int = 0
+    answered_le_600_s: int = 0
+    abandoned_le_5_s: int = 0
+    abandoned_le_10_s: int = 0
+    abandoned_le_15_s: int = 0
+    abandoned_le_20_s: int = 0
+    abandoned_le_25_s: int = 0
+    abandoned_le_30_s: int = 0
+    abandoned_le_45_s: int = 0
+    abandoned_le_60_s: int = 0
+    abandoned_le_90_s: int = 0
+    abandoned_le_120_s: int = 0
+    abandoned_le_180_s: int = 0
+    abandoned_le_240_s: int = 0
+    abandoned_le_300_s: int = 0
+    abandoned_le_600_s: int = 0
+    wait_p50_ms: Annotated[int, Meta(description="of the waits of answered and abandoned calls, at most 1/64 too high")]
+    wait_p90_ms: int
+    wait_p95_ms: int
+    wait_p99_ms: int
+    wait_max_ms: int
+    ring_p50_ms: Annotated[int, Meta(description="of the ring times of legs with a result, at most 1/64 too high")]
+    ring_p90_ms: int
+    ring_p95_ms: int
+    ring_p99_ms: int
+    ring_max_ms: int
+    ring_answered_max_ms: int
+    ring_lose_race_max_ms: int
+    ring_busy_max_ms: int
+    ring_cancel_max_ms: int
+    ring_failed_max_ms: int
+    ring_timeout_max_ms: int
+    race_legs_max: int
+    waits: Annotated[dict[str, int], Meta(description="the distribution of waits: greatest ms of a bucket -> calls")]
+    rings: Annotated[dict[str, int], Meta(description="the distribution of ring times: greatest ms of a bucket -> legs")]
 
 
-class TallyRow(Counts, kw_only=True, gc=False):
-    """One window of one queue: the value of a record of `calls.tallies`, key `tenant|queue|window_size_s|window_start_ms`."""
+class AuditRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One change of one window after its time: the value of a record of `calls.audit`."""
 
     tenant: str
-    queue: str
+    queue: Annotated[str | None, Meta(description="the queue that was counted; null where an agent was")]
+    agent: str | None
+    attribution: Attribution
     window_size_s: int
     window_start_ms: int
-    window_end_ms: int
-    window_state: Annotated[WindowState, Meta(description="final: its end plus grace has passed and nothing in it is pending")]
-    revision: Annotated[int, Meta(ge=1)]
+    reason: ChangeReason
+    call_id: str
+    leg_id: Annotated[str | None, Meta(description="the leg that changed; null if the call or one of its visits did")]
+    rule: Annotated[str | None, Meta(description="the row of the rule table that decides now; null while nothing does")]
+    at_ms: Annotated[int, Meta(description="stream time of the change")]
+    change: Annotated[Mapping[str, int], Meta(description="the columns and by how much")]
 
 
 LateReason = Literal["call_closed", "window_closed", "too_many_legs"]
@@ -265,6 +380,9 @@ class LateRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     kind: str | None = None
     at_ms: int | None = None
     queue: str | None = None
+    agent: str | None = None
+    attribution: Attribution | None = None
+    window_size_s: int | None = None
     window_start_ms: int | None = None
     change: Annotated[Mapping[str, int], Meta(description="window_closed: the columns and by how much")] = {}
 

@@ -77,19 +77,52 @@ class StoredPublished(msgspec.Struct, frozen=True, array_like=True, gc=False):
     digest: int = 0
 
 
-class Unit(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """One thing that is counted once: where, when, and in which columns by how much."""
+class LegUnit(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One offered leg. What follows `race_legs` is known once it has a result."""
 
     queue: str
-    at_ms: int
-    counts: tuple[tuple[int, int], ...]
+    agent: str | None
+    offered_ms: int
+    closed: bool
+    race_ms: int | None = None  # when it won its race, if it did
+    race_legs: int = 0  # of which this many legs were open then
+    word: str | None = None  # the result
+    reason: str = ""
+    rule: str | None = None
+    over_ms: int = 0
+    ended_ms: int = 0
+    ring_ms: int | None = None
+    talk_ms: int = 0
+    rang: bool | None = None  # None: nobody can tell
+    margin_ms: int = 0
 
 
-class Slot(msgspec.Struct, array_like=True, gc=False):
-    """The absolute counts of one window of one queue, as far as one input partition knows. `counts` follows tally.COLUMNS."""
+class CallUnit(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One visit of a queue, or a call without. What follows `closed` is known once it has an outcome."""
 
-    revision: int
-    counts: list[int]
+    queue: str
+    offered_ms: int
+    closed: bool
+    outcome: str | None = None
+    reason: str = ""
+    rule: str | None = None
+    over_ms: int = 0
+    wait_ms: int | None = None
+    short: bool = False
+
+
+Sum = dict[str, int]
+"""Counts by name: the columns of the rows, and what tally.py says stands beside them."""
+
+
+class Total(msgspec.Struct, array_like=True, gc=False):
+    """One window: its counts, in how many steps they came, the revision of its last row, and for which reasons it changed late."""
+
+    end_ms: int
+    steps: int = 0
+    counts: Sum = {}
+    said: int = 0
+    late: int = 0  # bits: places of reasons in model.REASONS
 
 
 Link = tuple[int, str]
@@ -114,7 +147,8 @@ class StoredCall(msgspec.Struct, frozen=True, array_like=True, gc=False):
     last_ms: int
     rows: dict[str, StoredPublished]
     row: StoredPublished | None
-    units: dict[str, Unit]
+    leg_units: dict[str, LegUnit]
+    call_units: dict[str, CallUnit]
     due_ms: int | None
     is_dirty: bool
 

@@ -1,140 +1,196 @@
-"""Tallies: a sum of contributions (verdicts, section 7).
+"""Tallies: a sum of contributions (docs/tallies.md).
 
-A call is a set of units: one for each offered leg, one for each queue visit (without a visit: one for the call). A unit stands
-in one column of one window of one queue. When a unit changes, its old contribution is subtracted and its new one added: a
-correction, a late fact and a leg that moves away are the same thing.
+A unit adds to windows of its queue and of its agent, in two attributions. When it changes, what it added is subtracted and what it adds
+now is added: a correction, a late fact and a leg that moves away are the same thing. The sums go out as deltas of base windows, the
+pieces that windows of every size and time zone are made of.
+
+Beside the columns a sum has OPEN, `leg_reasons:...`, `call_reasons:...`, bands (`answered_le:5`: after more than the band before) and
+buckets (`waits:...`, `rings:<result>:...`, `race_legs:...`).
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping
+from typing import Literal
 
-from pipeline.core.leg import Leg
-from pipeline.core.measures import caller_queue, first_offer, queue_of, ring_ms, started_ms, talk_ms, wait_ms
-from pipeline.core.model import Counts, Policy, Result, Verdict
-from pipeline.core.race import Race, Stay, offers, stay_at, stay_of, stays
-from pipeline.core.stored import Unit
-from pipeline.core.window import window_of
+import msgspec
 
-NO_QUEUE = "(none)"
-COLUMNS: tuple[str, ...] = Counts.__struct_fields__
-_COLUMN = {name: index for index, name in enumerate(COLUMNS)}
-_WORDS = {
-    Result.ANSWERED: "answered", Result.LOSE_RACE: "lose_race", Result.BUSY: "busy", Result.CANCEL: "cancel",
-    Result.FAILED: "failed", Result.TIMEOUT: "timeout", None: "pending",
-}  # fmt: skip
-_LEG_COLUMN = {result: _COLUMN[f"legs_{word}"] for result, word in _WORDS.items()}
-_CALL_COLUMN = {result: _COLUMN[f"calls_{word}"] for result, word in _WORDS.items()}
-_LEGS, _RING, _TALK = _COLUMN["legs_offered"], _COLUMN["legs_ring_ms"], _COLUMN["legs_talk_ms"]
-_CALLS, _WAIT = _COLUMN["calls_offered"], _COLUMN["calls_wait_ms"]
+from pipeline.core.model import BANDS_S, AtMs, Attribution, ChangeReason, Id, Policy
+from pipeline.core.sketch import greatest
+from pipeline.core.stored import CallUnit, LegUnit, Sum
+from pipeline.core.window import base_ms
 
+OPEN = "open"
+"""How many units of a window may still change by what is to be expected."""
+AGENT_SIZE_MS = 900_000
+"""Agents have no windows smaller than this."""
+EXPIRED = frozenset({"M1", "M2"})
+_BANDS_MS = tuple(seconds * 1000 for seconds in BANDS_S)
 
-Units = Mapping[str, Unit]
+Kind = Literal["queue", "agent"]
+DeltaKey = tuple[str, Kind, str, Attribution, int]
+"""(tenant, kind, the queue's or agent's name, attribution, start of the base window ms)"""
 
 
-def units_of(race: Race, verdicts: Mapping[str, Verdict], call_result: Result | None) -> dict[str, Unit]:
-    """Return everything that a call counts for, by an id that stays with the thing counted."""
-    units = {leg.leg_id: _leg_unit(leg, race, verdicts.get(leg.leg_id)) for leg in offers(race)}
-    made = _visits_made(race) if race.has_visits else []
-    if made:
-        won = _visits_won(race)
-        for stay in made:
-            visit = (stay.leg.leg_id, stay.visit_id)
-            units["\0".join(visit)] = _visit_unit(stay, won.get(visit), verdicts)
-    else:
-        units |= _call_unit(race, call_result)
-    return units
+class Cause(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One change after a base window's time: what changed it, why, and by how much."""
+
+    reason: ChangeReason
+    call_id: Id
+    leg_id: Id | None
+    rule: str | None
+    at_ms: AtMs
+    counts: Sum
 
 
-def _visits_made(race: Race) -> list[Stay]:
-    return [stay for stay in stays(race.legs.values()) if stay.leg.is_real and race.roles[stay.leg.leg_id] != "pseudo"]
+class Delta:
+    """By how much one base window changed since the last drain, and in how many steps."""
+
+    __slots__ = ("causes", "counts", "steps")
+
+    def __init__(self) -> None:
+        self.steps = 0
+        self.counts: Sum = {}
+        self.causes: list[Cause] = []
 
 
-def _leg_unit(leg: Leg, race: Race, verdict: Verdict | None) -> Unit:
-    counts = [(_LEGS, 1), (_LEG_COLUMN[verdict.result if verdict is not None else None], 1)]
-    rang_ms, talked_ms = ring_ms(leg), talk_ms(leg, race)
-    if rang_ms:
-        counts.append((_RING, rang_ms))
-    if talked_ms:
-        counts.append((_TALK, talked_ms))
-    return Unit(queue_of(leg, race) or NO_QUEUE, leg.offered_ms or 0, tuple(counts))
+Deltas = dict[DeltaKey, Delta]
+Piece = tuple[Attribution, int, Sum]
+"""(attribution, when, what is added)"""
 
 
-def _visits_won(race: Race) -> dict[tuple[str, str], int]:
-    """Return (caller's leg, visit) -> the earliest win in it: by a leg offered during it, or by a pick-up of its caller."""
-    won: dict[tuple[str, str], int] = {}
-    for win in race.wins:
-        leg = race.legs[win.leg_id]
-        stay = stay_at(win.at_ms, [leg]) if race.roles[win.leg_id] == "caller" else stay_of(leg, race.legs)
-        if stay is not None:
-            won.setdefault((stay.leg.leg_id, stay.visit_id), win.at_ms)
-    return won
+def sizes_of(kind: Kind, policy: Policy) -> tuple[int, ...]:
+    """Return the sizes of the windows that queues or agents have."""
+    return policy.window_sizes_ms if kind == "queue" else tuple(size for size in policy.window_sizes_ms if size >= AGENT_SIZE_MS)
 
 
-def _visit_unit(stay: Stay, won_ms: int | None, verdicts: Mapping[str, Verdict]) -> Unit:
-    left_ms = stay.visit.left_ms if stay.visit.left_ms is not None else stay.leg.ended_ms
-    over_ms = won_ms if won_ms is not None else left_ms
-    result = None
-    if won_ms is not None:
-        result = Result.ANSWERED
-    elif over_ms is not None or stay.leg.leg_id in verdicts:
-        result = Result.CANCEL
-    waited_ms = max(0, over_ms - stay.joined_ms) if over_ms is not None else 0
-    return Unit(stay.visit.queue or NO_QUEUE, stay.joined_ms, _call_counts(result, waited_ms))
+def pieces_of_leg(unit: LegUnit, kind: Kind) -> Iterator[Piece]:
+    """Yield what an offered leg adds to windows of its queue, or of its agent."""
+    offered = {"legs_offered": 1, f"legs_{unit.word or 'pending'}": 1}
+    outcome = _outcome_of_leg(unit, kind) if unit.word is not None else {}
+    won = _race_of(unit, kind) if unit.race_ms is not None else {}
+    talked = {"legs_talk_ms": unit.talk_ms} if unit.talk_ms else {}
+    yield "cohort", unit.offered_ms, offered | outcome | won | talked | ({} if unit.closed else {OPEN: 1})
+    if unit.race_ms is not None:
+        yield "activity", unit.race_ms, won
+    if unit.word is None:
+        yield "activity", unit.offered_ms, offered
+        return
+    yield "activity", unit.offered_ms, {"legs_offered": 1, "legs_pending": 1}
+    yield "activity", unit.over_ms, {"legs_pending": -1, f"legs_{unit.word}": 1} | outcome
+    if talked:
+        yield "activity", unit.ended_ms, talked
 
 
-def _call_counts(result: Result | None, waited_ms: int) -> tuple[tuple[int, int], ...]:
-    counts = ((_CALLS, 1), (_CALL_COLUMN[result], 1))
-    return (*counts, (_WAIT, waited_ms)) if waited_ms and result is not None else counts
+def _race_of(unit: LegUnit, kind: Kind) -> Sum:
+    counts = {"races": 1, "race_legs": unit.race_legs}
+    return counts | {f"race_legs:{unit.race_legs}": 1} if kind == "queue" else counts
 
 
-def _call_unit(race: Race, result: Result | None) -> dict[str, Unit]:
-    at_ms = started_ms(race)
-    if at_ms is None:
-        return {}
-    first = first_offer(race)
-    queue = (queue_of(first, race) if first is not None else None) or caller_queue(race) or NO_QUEUE
-    return {"\0": Unit(queue, at_ms, _call_counts(result, wait_ms(race) or 0))}
+def _outcome_of_leg(unit: LegUnit, kind: Kind) -> Sum:
+    counts = {f"leg_reasons:{unit.reason}": 1}
+    if unit.word == "lose_race":
+        if unit.rang:
+            counts["legs_rang_lost"] = 1
+        if unit.margin_ms:
+            counts["race_margin_ms"] = unit.margin_ms
+    if unit.rang is False and unit.word != "answered":
+        counts["legs_never_rang"] = 1
+    if unit.ring_ms is not None:
+        if unit.ring_ms:
+            counts["legs_ring_ms"] = counts[f"legs_ring_{unit.word}_ms"] = unit.ring_ms
+        if kind == "queue":
+            counts[f"rings:{unit.word}:{greatest(unit.ring_ms)}"] = 1
+    return counts
 
 
-SlotKey = tuple[str, str, int, int]
-"""(tenant, queue, window size ms, window start ms)"""
-_PENDING = (_LEG_COLUMN[None], _CALL_COLUMN[None])
+def pieces_of_call(unit: CallUnit) -> Iterator[Piece]:
+    """Yield what a visit or call adds to windows of its queue."""
+    offered = {"calls_offered": 1, f"calls_{unit.outcome or 'pending'}": 1}
+    outcome = _outcome_of_call(unit) if unit.outcome is not None else {}
+    yield "cohort", unit.offered_ms, offered | outcome | ({} if unit.closed else {OPEN: 1})
+    if unit.outcome is None:
+        yield "activity", unit.offered_ms, offered
+        return
+    yield "activity", unit.offered_ms, {"calls_offered": 1, "calls_pending": 1}
+    yield "activity", unit.over_ms, {"calls_pending": -1, f"calls_{unit.outcome}": 1} | outcome
 
 
-def is_pending(counts: list[int]) -> bool:
-    """Tell whether something in these counts has no result yet."""
-    return any(counts[column] for column in _PENDING)
+def _outcome_of_call(unit: CallUnit) -> Sum:
+    counts = {f"call_reasons:{unit.reason}": 1}
+    if unit.short:
+        counts["calls_short_abandoned"] = 1
+    waited_ms = unit.wait_ms
+    if waited_ms is None:
+        return counts
+    if waited_ms:
+        counts["calls_wait_ms"] = waited_ms
+    if unit.outcome in ("answered", "abandoned"):
+        if waited_ms:
+            counts[f"calls_{unit.outcome}_wait_ms"] = waited_ms
+        counts[f"waits:{greatest(waited_ms)}"] = 1
+        band = bisect_left(_BANDS_MS, waited_ms)
+        if band < len(BANDS_S):
+            counts[f"{unit.outcome}_le:{BANDS_S[band]}"] = 1
+    return counts
 
 
-def final_ms(key: SlotKey, policy: Policy) -> int:
-    """Return the stream time at which a window can become final: its end plus grace."""
-    return key[3] + key[2] + policy.grace_ms
+class Changes:
+    """What one call's change does to base windows: collected, then added to the deltas. `now_ms`: stream time."""
+
+    def __init__(self, tenant: str, call_id: str, policy: Policy, now_ms: int) -> None:
+        self._tenant = tenant
+        self._call_id = call_id
+        self._policy = policy
+        self._now_ms = now_ms
+        self._bases: Mapping[Kind, int] = {kind: base_ms(sizes) for kind in ("queue", "agent") if (sizes := sizes_of(kind, policy))}
+
+    def add_leg(self, deltas: Deltas, leg_id: str, before: LegUnit | None, after: LegUnit | None, *, is_new_call: bool) -> None:
+        """Let one state of a leg take the place of another."""
+        sums: dict[DeltaKey, Sum] = {}
+        for unit, sign in ((before, -1), (after, 1)):
+            if unit is not None:
+                self._collect(sums, "queue", unit.queue, pieces_of_leg(unit, "queue"), sign)
+                if unit.agent is not None and "agent" in self._bases:
+                    self._collect(sums, "agent", unit.agent, pieces_of_leg(unit, "agent"), sign)
+        self._add(deltas, sums, _reason(before, after, is_new_call=is_new_call), leg_id, None if after is None else after.rule)
+
+    def add_call(self, deltas: Deltas, before: CallUnit | None, after: CallUnit | None, *, is_new_call: bool) -> None:
+        """Let one state of a visit or call take the place of another."""
+        sums: dict[DeltaKey, Sum] = {}
+        for unit, sign in ((before, -1), (after, 1)):
+            if unit is not None:
+                self._collect(sums, "queue", unit.queue, pieces_of_call(unit), sign)
+        self._add(deltas, sums, _reason(before, after, is_new_call=is_new_call), None, None if after is None else after.rule)
+
+    def _collect(self, sums: dict[DeltaKey, Sum], kind: Kind, name: str, pieces: Iterator[Piece], sign: int) -> None:
+        base = self._bases[kind]
+        for attribution, at_ms, counts in pieces:
+            key = (self._tenant, kind, name, attribution, at_ms - at_ms % base)
+            total = sums.setdefault(key, {})
+            for column, count in counts.items():
+                total[column] = total.get(column, 0) + sign * count
+
+    def _add(self, deltas: Deltas, sums: dict[DeltaKey, Sum], reason: ChangeReason | None, leg_id: str | None, rule: str | None) -> None:
+        for key, counts in sums.items():
+            changed = {column: count for column, count in counts.items() if count}
+            if not changed:
+                continue
+            delta = deltas.get(key)
+            if delta is None:
+                delta = deltas[key] = Delta()
+            delta.steps += 1
+            for column, count in changed.items():
+                delta.counts[column] = delta.counts.get(column, 0) + count
+            if reason is not None and self._now_ms >= key[4] + self._bases[key[1]] + self._policy.grace_ms:
+                delta.causes.append(Cause(reason, self._call_id, leg_id, rule, self._now_ms, changed))
 
 
-def gone_ms(key: SlotKey, policy: Policy) -> int:
-    """Return the stream time from which a change to a window comes too late."""
-    return final_ms(key, policy) + policy.tally_retention_ms
-
-
-def changed_counts(before: Units, after: Units, sizes_ms: tuple[int, ...]) -> dict[tuple[str, int, int], list[int]]:
-    """Return (queue, size, start) -> by how much each column changes when one set of units takes the place of another."""
-    changes: dict[tuple[str, int, int], list[int]] = {}
-    for unit, sign in _replaced(before, after):
-        for size_ms in sizes_ms:
-            key = (unit.queue, size_ms, window_of(unit.at_ms, size_ms=size_ms).start_ms)
-            change = changes.get(key)
-            if change is None:
-                change = changes[key] = [0] * len(COLUMNS)
-            for column, count in unit.counts:
-                change[column] += sign * count
-    return {key: change for key, change in changes.items() if any(change)}
-
-
-def _replaced(before: Units, after: Units) -> Iterator[tuple[Unit, int]]:
-    for unit_id, unit in before.items():
-        if after.get(unit_id) != unit:
-            yield unit, -1
-    for unit_id, unit in after.items():
-        if before.get(unit_id) != unit:
-            yield unit, +1
+def _reason(before: LegUnit | CallUnit | None, after: LegUnit | CallUnit | None, *, is_new_call: bool) -> ChangeReason | None:
+    """Return why a number changed; None if that was to be expected, since the unit was not closed."""
+    if before is None:
+        return "late_call" if is_new_call else "late_leg"
+    if after is not None and after.rule in EXPIRED and not before.reason:
+        return "expiry"
+    return "correction" if before.closed or after is None else None

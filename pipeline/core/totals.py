@@ -1,34 +1,68 @@
-"""One step of `tally`: absolute partial counts of the input partitions in, one row a window and revision out.
+"""One step of `tally`: deltas of base windows in; audit records and facts that came too late out, and on demand the rows that changed.
 
-A window's row is the sum of one slot per input partition, so a repeated partial is harmless and interleaving does not matter.
+A base window's delta is added to the window of every size that it is a piece of, on the wall clock of its queue. Nothing here depends
+on how deltas are interleaved or cut; rows are due once a second of stream time, and when nothing comes.
 """
 
 from __future__ import annotations
 
 import heapq
-from typing import Annotated
+from collections.abc import Iterator
+from typing import Annotated, NamedTuple, get_args
 
 import msgspec
 from msgspec import Meta
 
-from pipeline.core.model import LATEST_MS, AtMs, LateRow, Policy, TallyRow, WindowState, Word
+from pipeline.core.model import (
+    LATEST_MS,
+    AgentTallyRow,
+    AtMs,
+    Attribution,
+    AuditRow,
+    ChangeReason,
+    LateRow,
+    Policy,
+    TallyRow,
+    WindowState,
+    Word,
+)
 from pipeline.core.routing import Tenant
-from pipeline.core.stored import Slot
-from pipeline.core.tally import COLUMNS, SlotKey, final_ms, gone_ms, is_pending
+from pipeline.core.stored import Sum, Total
+from pipeline.core.tally import OPEN, Cause, Delta, DeltaKey, Kind, sizes_of
+from pipeline.core.tallyrows import row_of
+from pipeline.core.window import Window, local_window
 
 PartitionNumber = Annotated[int, Meta(ge=0, le=2**31 - 1)]
+Count = Annotated[int, Meta(ge=-(2**53), le=2**53)]
+REASONS: tuple[ChangeReason, ...] = get_args(ChangeReason)
+_EVERY_MS = 1_000
+_STATES: tuple[WindowState, ...] = ("open", "reopened", "final")
+"""In the order in which a window that does not change can pass through them."""
+
+TotalKey = tuple[str, Kind, str, Attribution, int, int]
+"""(tenant, kind, the queue's or agent's name, attribution, window size ms, window start ms)"""
 
 
-class Partial(msgspec.Struct, frozen=True, kw_only=True, tag="partial", tag_field="control", gc=False):
-    """The absolute counts of one window of one queue in one partition of calls.events. `counts` follows tally.COLUMNS."""
+class Partial(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="partial", tag_field="control", gc=False):
+    """By how much one base window changed in one chunk of one partition of calls.events. `counts`: see tally.Sum."""
 
     tenant: Tenant
-    queue: Word
-    size_ms: Annotated[int, Meta(ge=1, le=LATEST_MS)]
+    kind: Kind
+    name: Word
+    attribution: Attribution
     start_ms: AtMs
-    partition: PartitionNumber
-    revision: Annotated[int, Meta(ge=0, le=2**53)]
-    counts: Annotated[list[Annotated[int, Meta(ge=-(2**62), le=2**62)]], Meta(min_length=len(COLUMNS), max_length=len(COLUMNS))]
+    steps: Annotated[int, Meta(ge=1, le=2**53)]
+    counts: dict[str, Count]
+    causes: list[Cause] = []
+
+
+def partial_of(key: DeltaKey, delta: Delta) -> Partial:
+    """Return a delta as a record."""
+    tenant, kind, name, attribution, start_ms = key
+    return Partial(
+        tenant=tenant, kind=kind, name=name, attribution=attribution, start_ms=start_ms, steps=delta.steps, counts=delta.counts,
+        causes=delta.causes,
+    )  # fmt: skip
 
 
 class Reached(msgspec.Struct, frozen=True, kw_only=True, tag="reached", tag_field="control", gc=False):
@@ -38,49 +72,64 @@ class Reached(msgspec.Struct, frozen=True, kw_only=True, tag="reached", tag_fiel
     at_ms: Annotated[int, Meta(ge=-1, le=LATEST_MS)]
 
 
-class Total(msgspec.Struct, array_like=True, gc=False):
-    """One window of one queue: a slot per input partition, by its number as text."""
-
-    slots: dict[str, Slot] = {}
-    state: WindowState = "open"
-
-
-class Totals(msgspec.Struct):
+class Totals:
     """The state of one partition of calls.tallies.partial; `partitions`: how many partitions calls.events has."""
 
-    partitions: int
-    reached: dict[str, int] = {}  # by partition, as text
-    totals: dict[SlotKey, Total] = {}
-    now_ms: int = -1  # the least that all partitions have reached
-    agenda: list[tuple[int, SlotKey]] = []
-    touched: dict[SlotKey, None] = {}
-    clock_moved: bool = False
+    __slots__ = ("agenda", "clock_moved", "is_due", "now_ms", "partitions", "reached", "totals", "touched", "unsaid")
+
+    def __init__(self, partitions: int) -> None:
+        self.partitions = partitions
+        self.reached: dict[str, int] = {}  # by partition, as text
+        self.totals: dict[TotalKey, Total] = {}
+        self.now_ms = -1  # the least that all partitions have reached
+        self.agenda: list[tuple[int, TotalKey]] = []
+        self.touched: dict[TotalKey, None] = {}
+        self.unsaid: dict[TotalKey, None] = {}  # windows whose row is not what they say now
+        self.is_due = False  # a second of stream time is over: say it
+        self.clock_moved = False
 
 
-class DrainedTotals(msgspec.Struct):
+class DrainedTotals(NamedTuple):
     """What changed since the last drain. None stands for: gone."""
 
-    totals: dict[SlotKey, Total | None]
+    totals: dict[TotalKey, Total | None]
     clock_moved: bool
 
 
-def step(state: Totals, item: Partial | Reached, policy: Policy) -> list[TallyRow | LateRow]:
-    """Take one item. Return the rows that changed. Does not raise on data."""
+def step(state: Totals, item: Partial | Reached, policy: Policy) -> list[AuditRow | LateRow]:
+    """Take one item. Return what came after its time. Does not raise on data."""
     if isinstance(item, Reached):
-        return _advance(state, item, policy)
-    key: SlotKey = (item.tenant, item.queue, item.size_ms, item.start_ms)
-    total = state.totals.get(key)
-    if total is None:
-        if gone_ms(key, policy) <= state.now_ms:
-            return [_late(state, item)]
-        total = state.totals[key] = Total()
-        heapq.heappush(state.agenda, (max(final_ms(key, policy), state.now_ms + 1), key))
-    partition = str(item.partition)
-    known = total.slots.get(partition)
-    if known is not None and known.revision >= item.revision:
+        _advance(state, item, policy)
         return []
-    total.slots[partition] = Slot(item.revision, item.counts)
-    return [_turned(state, key, total, policy)]
+    out: list[AuditRow | LateRow] = []
+    zone = _zone(item.kind, item.name, policy)
+    for size_ms in sizes_of(item.kind, policy):
+        window = local_window(item.start_ms, size_ms, zone)
+        key: TotalKey = (item.tenant, item.kind, item.name, item.attribution, size_ms, window.start_ms)
+        total = _total(state, key, window, policy)
+        if total is None:
+            out.append(_late(state, key, item))
+        else:
+            _add(total, item)
+            out += _audited(key, total, item.causes, policy)
+            state.touched[key] = state.unsaid[key] = None
+    return out
+
+
+def take_rows(state: Totals, policy: Policy, *, idle: bool = False) -> Iterator[TallyRow | AgentTallyRow]:
+    """Yield what changed, if a second of stream time is over or nothing more comes. Call it after a chunk, and store what `drain` says then."""
+    if not (state.is_due or idle):
+        return
+    state.is_due = False
+    for key in state.unsaid:
+        total = state.totals.get(key)
+        if total is not None:
+            revision = _revision(total, state.now_ms, policy)
+            if revision > total.said:
+                total.said = revision
+                state.touched[key] = None
+                yield _row(key, total, _state(total, state.now_ms, policy), policy)
+    state.unsaid = {}
 
 
 def drain(state: Totals) -> DrainedTotals:
@@ -93,67 +142,133 @@ def drain(state: Totals) -> DrainedTotals:
 def restored(state: Totals, policy: Policy) -> None:
     """Rebuild what is derived, once everything stored is back."""
     state.now_ms = _least_ms(state)
-    state.agenda = [(final_ms(key, policy), key) for key in state.totals]
+    state.agenda = [(total.end_ms + policy.grace_ms, key) for key, total in state.totals.items()]
     heapq.heapify(state.agenda)
+    state.unsaid = dict.fromkeys(sorted(key for key, total in state.totals.items() if total.said < _revision(total, state.now_ms, policy)))
+
+
+def _zone(kind: Kind, name: str, policy: Policy) -> str:
+    return policy.zone_of.get(name, policy.zone) if kind == "queue" else policy.zone
+
+
+def _total(state: Totals, key: TotalKey, window: Window, policy: Policy) -> Total | None:
+    """Return the window's counts, new ones where nothing was counted so far; None if it is gone."""
+    total = state.totals.get(key)
+    if total is None and _gone_ms(window.end_ms, policy) > state.now_ms:
+        total = state.totals[key] = Total(window.end_ms)
+        heapq.heappush(state.agenda, (max(window.end_ms + policy.grace_ms, state.now_ms + 1), key))
+    return total
+
+
+def _gone_ms(end_ms: int, policy: Policy) -> int:
+    return end_ms + policy.grace_ms + policy.tally_retention_ms
+
+
+def _add(total: Total, item: Partial) -> None:
+    total.steps += item.steps
+    counts = total.counts
+    for column, count in item.counts.items():
+        known = counts.get(column, 0) + count
+        if known:
+            counts[column] = known
+        else:
+            counts.pop(column, None)
+
+
+def _audited(key: TotalKey, total: Total, causes: list[Cause], policy: Policy) -> Iterator[AuditRow]:
+    tenant, kind, name, attribution, size_ms, start_ms = key
+    for cause in causes:
+        if cause.at_ms >= total.end_ms + policy.grace_ms:
+            total.late |= 1 << REASONS.index(cause.reason)
+            yield AuditRow(
+                tenant=tenant,
+                queue=name if kind == "queue" else None,
+                agent=name if kind == "agent" else None,
+                attribution=attribution,
+                window_size_s=size_ms // 1000,
+                window_start_ms=start_ms,
+                reason=cause.reason,
+                call_id=cause.call_id,
+                leg_id=cause.leg_id,
+                rule=cause.rule,
+                at_ms=cause.at_ms,
+                change=_shown(cause.counts),
+            )
+
+
+def _shown(counts: Sum) -> Sum:
+    """Leave out what is no column."""
+    return {column: count for column, count in counts.items() if ":" not in column and column != OPEN}
+
+
+def _late(state: Totals, key: TotalKey, item: Partial) -> LateRow:
+    tenant, kind, name, attribution, size_ms, start_ms = key
+    calls = {cause.call_id for cause in item.causes}
+    return LateRow(
+        tenant=tenant,
+        call_id=calls.pop() if len(calls) == 1 else "",
+        reason="window_closed",
+        late_ms=max(0, state.now_ms - start_ms),
+        queue=name if kind == "queue" else None,
+        agent=name if kind == "agent" else None,
+        attribution=attribution,
+        window_size_s=size_ms // 1000,
+        window_start_ms=start_ms,
+        change=_shown(item.counts),
+    )
+
+
+# Time.
 
 
 def _least_ms(state: Totals) -> int:
     return min(state.reached.values()) if len(state.reached) >= state.partitions else -1
 
 
-def _advance(state: Totals, item: Reached, policy: Policy) -> list[TallyRow | LateRow]:
+def _advance(state: Totals, item: Reached, policy: Policy) -> None:
     partition = str(item.partition)
-    if item.at_ms <= state.reached.get(partition, -1):
-        return []
+    known_ms = state.reached.get(partition, -1)
+    if item.at_ms <= known_ms:
+        return
     state.reached[partition] = item.at_ms
     state.clock_moved = True
+    state.is_due = state.is_due or item.at_ms // _EVERY_MS > known_ms // _EVERY_MS
     state.now_ms = max(state.now_ms, _least_ms(state))
-    rows: list[TallyRow | LateRow] = []
     while state.agenda and state.agenda[0][0] <= state.now_ms:
         due_ms, key = heapq.heappop(state.agenda)
         total = state.totals.get(key)
-        if total is None:
-            continue
-        if total.state == "open" and not is_pending(_sum(total)):
-            rows.append(_turned(state, key, total, policy))
-        if gone_ms(key, policy) <= state.now_ms and total.state == "final":
-            del state.totals[key]
-            state.touched[key] = None
-        else:
-            heapq.heappush(state.agenda, (max(gone_ms(key, policy), due_ms + policy.tally_retention_ms, state.now_ms + 1), key))
-    return rows
+        if total is not None:
+            _look_at(state, key, total, due_ms, policy)
 
 
-def _turned(state: Totals, key: SlotKey, total: Total, policy: Policy) -> TallyRow:
-    """Return the window's row; note whether it became final or open again. Its revision depends on what it says alone."""
-    counts = _sum(total)
-    is_final = state.now_ms >= final_ms(key, policy) and not is_pending(counts)
-    total.state = "final" if is_final else "open"
-    state.touched[key] = None
-    tenant, queue, size_ms, start_ms = key
-    return TallyRow(
-        tenant=tenant,
-        queue=queue,
-        window_size_s=size_ms // 1000,
-        window_start_ms=start_ms,
-        window_end_ms=start_ms + size_ms,
-        window_state=total.state,
-        revision=2 * sum(slot.revision for slot in total.slots.values()) - 1 + is_final,
-        **dict(zip(COLUMNS, counts, strict=True)),
-    )
+def _look_at(state: Totals, key: TotalKey, total: Total, due_ms: int, policy: Policy) -> None:
+    """A window's time is over, or so is its retention."""
+    gone_ms = _gone_ms(total.end_ms, policy)
+    if total.said == _revision(total, state.now_ms, policy) and due_ms >= gone_ms and not total.counts.get(OPEN):
+        del state.totals[key]
+        state.touched[key] = None
+        return
+    state.unsaid[key] = None
+    heapq.heappush(state.agenda, (max(gone_ms, state.now_ms + 1), key))
 
 
-def _sum(total: Total) -> list[int]:
-    return [sum(column) for column in zip(*(slot.counts for slot in total.slots.values()), strict=True)]
+def _revision(total: Total, now_ms: int, policy: Policy) -> int:
+    """Return the number of a row: it depends on what the row says alone."""
+    return 3 * total.steps - 2 + _STATES.index(_state(total, now_ms, policy))
 
 
-def _late(state: Totals, item: Partial) -> LateRow:
-    return LateRow(
-        tenant=item.tenant,
-        call_id="",
-        reason="window_closed",
-        late_ms=max(0, state.now_ms - item.start_ms),
-        queue=item.queue,
-        window_start_ms=item.start_ms,
-        change={column: count for column, count in zip(COLUMNS, item.counts, strict=True) if count},
-    )
+def _state(total: Total, now_ms: int, policy: Policy) -> WindowState:
+    if now_ms < total.end_ms + policy.grace_ms:
+        return "open"
+    if not total.counts.get(OPEN):
+        return "final"
+    return "reopened" if total.late else "open"
+
+
+def _row(key: TotalKey, total: Total, window_state: WindowState, policy: Policy) -> TallyRow | AgentTallyRow:
+    tenant, kind, name, attribution, size_ms, start_ms = key
+    reason = REASONS[total.late.bit_length() - 1] if total.late else None
+    return row_of(
+        tenant, kind, name, attribution, Window(start_ms, total.end_ms), size_ms, _zone(kind, name, policy), total.counts,
+        state=window_state, revision=total.said, reason=reason,
+    )  # fmt: skip

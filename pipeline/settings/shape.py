@@ -15,7 +15,21 @@ from pydantic import AfterValidator, Field, SecretStr, Strict, ValidationInfo, f
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from pipeline.settings.security import SecurityTable
-from pipeline.settings.values import YEAR_S, Count, Day, Hours, Milliseconds, Part, Seconds, Switch, Table, Zone, advice, give
+from pipeline.settings.values import (
+    YEAR_S,
+    Count,
+    Day,
+    Hours,
+    Milliseconds,
+    Part,
+    Seconds,
+    Switch,
+    Table,
+    Zone,
+    advice,
+    checked_sizes,
+    give,
+)
 
 Vendor = Literal["freeswitch-esl", "freeswitch-json-cdr", "canonical"]
 VENDOR_NAMES: tuple[Vendor, ...] = ("freeswitch-esl", "freeswitch-json-cdr", "canonical")
@@ -80,11 +94,13 @@ class PolicyTable(Table):
     retention_s: Annotated[Seconds, Field(description="facts of a complete call are kept this long")] = 3_600
     closed_memory_s: Annotated[Seconds, Field(description="the marker of a dropped call is kept this long")] = 7 * 86_400
     window_sizes_s: Annotated[
-        tuple[Annotated[int, Strict(), Field(ge=1, le=7 * 86_400)], ...],
+        tuple[Annotated[int, Strict(), Field(ge=1, le=86_400)], ...],
         Field(min_length=1, max_length=8, description="sizes of the tallies' windows"),
-        give("give 1 to 8 whole numbers of seconds, each from 1 to 604800, such as 60,3600"),
-        AfterValidator(lambda sizes: tuple(sorted(set(sizes)))),
-    ] = (60,)
+        give("give 1 to 8 whole numbers of seconds, each from 1 to 86400, such as 60,3600"),
+        AfterValidator(checked_sizes),
+    ] = (60, 900, 3_600, 86_400)
+    tz: Annotated[Zone, Field(description="time zone of the windows of queues that name none, and of agents")] = "UTC"
+    short_abandoned_s: Annotated[Seconds, Field(description="an abandoned call that waited at most this long counts as short")] = 5
     grace_s: Annotated[Seconds, Field(description="a window waits this long past its end")] = 30
     tally_retention_s: Annotated[Seconds, Field(description="a final window can be corrected this long")] = 2 * 86_400
     max_legs: Annotated[Count, Field(description="legs of one call; what is above goes to calls.late")] = 1_000

@@ -11,6 +11,7 @@ from pydantic_core import PydanticCustomError
 
 from pipeline.settings.hours import span
 
+DAY_S = 86_400
 YEAR_S = 366 * 86_400
 
 
@@ -50,6 +51,12 @@ def checked_span(text: str) -> str:
     except ValueError as error:
         raise advice(str(error)) from error
     return text
+
+
+def checked_sizes(sizes: tuple[int, ...]) -> tuple[int, ...]:
+    if odd := [size for size in sizes if DAY_S % size]:
+        raise advice(f"{odd[0]} s do not divide a day, and windows do: give sizes such as 60, 900, 1800, 3600 or 86400")
+    return tuple(sorted(set(sizes)))
 
 
 Seconds = Annotated[int, Strict(), Field(ge=0, le=YEAR_S), give("give a whole number of seconds, at least 0")]

@@ -14,32 +14,44 @@ import msgspec
 from rich.text import Text
 
 from pipeline.core.model import TallyRow
-from pipeline.core.tally import NO_QUEUE
+from pipeline.core.units import NO_QUEUE
 
 Unit = Literal["calls", "legs"]
 UNITS: tuple[Unit, ...] = ("calls", "legs")
 
 
 class Column(NamedTuple):
-    """What a number counts: the end of its field in a tally, its heading, its colour."""
+    """What a number counts: the fields of a tally that are added up, its heading, its colour. It goes by the name of the first field."""
 
-    field: str
+    fields: tuple[str, ...]
     heading: str
     style: str
 
 
-COLUMNS = (
-    Column("pending", "open", "bold"),
-    Column("answered", "Answered", "green"),
-    Column("lose_race", "Lose-race", "yellow"),
-    Column("busy", "Busy", "magenta"),
-    Column("cancel", "Cancel", "cyan"),
-    Column("failed", "Failed", "red"),
-    Column("timeout", "Timeout", "blue"),
-)
-FIELDS = tuple(f"{unit}_{column.field}" for unit in UNITS for column in COLUMNS)
+COLUMNS: Mapping[Unit, Sequence[Column]] = {
+    "calls": (
+        Column(("calls_pending",), "open", "bold"),
+        Column(("calls_answered",), "Answered", "green"),
+        Column(("calls_abandoned",), "Abandoned", "cyan"),
+        Column(("calls_flow_out",), "Flow-out", "yellow"),
+        Column(("calls_outside_working_hours",), "Closed", "blue"),
+        Column(("calls_busy",), "Busy", "magenta"),
+        Column(("calls_failed", "calls_timeout", "calls_lose_race"), "Other", "red"),
+    ),
+    "legs": (
+        Column(("legs_pending",), "open", "bold"),
+        Column(("legs_answered",), "Answered", "green"),
+        Column(("legs_lose_race",), "Lose-race", "yellow"),
+        Column(("legs_busy",), "Busy", "magenta"),
+        Column(("legs_cancel",), "Cancel", "cyan"),
+        Column(("legs_failed",), "Failed", "red"),
+        Column(("legs_timeout",), "Timeout", "blue"),
+    ),
+}
+CELLS = tuple(column for unit in UNITS for column in COLUMNS[unit])
+FIELDS = tuple(column.fields[0] for column in CELLS)
 OFFERED = tuple(f"{unit}_offered" for unit in UNITS)
-STYLES = tuple(column.style for _ in UNITS for column in COLUMNS)
+STYLES = tuple(column.style for column in CELLS)
 
 LEGEND = "open: no result yet; a call waits or talks, a leg rings or talks"
 TOTAL = "all queues"
@@ -59,12 +71,19 @@ class Board:
 
     def __init__(self) -> None:
         self._windows: dict[bytes, TallyRow] = {}
+        self._size_s: int | None = None
         self._shown: dict[tuple[str, str], int] = {}
         self._changed_s: dict[tuple[str, str], float] = {}
 
     def take(self, key: bytes, value: bytes) -> None:
-        """Take the value of one record."""
-        self._windows[key] = msgspec.json.decode(value, type=TallyRow)
+        """Take the value of one record. Only windows of the smallest size that was seen are counted, by the time of the offers."""
+        row = msgspec.json.decode(value, type=TallyRow)
+        if row.attribution != "cohort" or (self._size_s is not None and row.window_size_s > self._size_s):
+            return
+        if row.window_size_s != self._size_s:
+            self._size_s = row.window_size_s
+            self._windows.clear()
+        self._windows[key] = row
 
     @property
     def windows(self) -> Iterable[TallyRow]:
@@ -81,7 +100,9 @@ class Board:
         found: defaultdict[str, Numbers] = defaultdict(lambda: dict.fromkeys((*FIELDS, *OFFERED), 0))
         for row in self.windows:
             numbers = found[row.queue]
-            for field in numbers:
+            for column in CELLS:
+                numbers[column.fields[0]] += sum(getattr(row, field) for field in column.fields)
+            for field in OFFERED:
                 numbers[field] += getattr(row, field)
         return {queue: found[queue] for queue in sorted(found, key=lambda queue: (queue == NO_QUEUE, queue))}
 
@@ -138,9 +159,10 @@ def _headings(name: int, cell: int, line: str) -> Sequence[Text]:
     group = Text(" " * name)
     upper, lower = Text(" " * name), Text("queue".ljust(name), "dim")
     for unit in UNITS:
-        group.append(f" {unit} ".center(cell * len(COLUMNS) - 2, line).rjust(cell * len(COLUMNS)), "bold")
-        for index, column in enumerate(COLUMNS):
-            _right(upper if index % 2 else lower, column.heading, len(group) - cell * (len(COLUMNS) - 1 - index), column.style)
+        columns = COLUMNS[unit]
+        group.append(f" {unit} ".center(cell * len(columns) - 2, line).rjust(cell * len(columns)), "bold")
+        for index, column in enumerate(columns):
+            _right(upper if index % 2 else lower, column.heading, len(group) - cell * (len(columns) - 1 - index), column.style)
     return group, upper, lower
 
 

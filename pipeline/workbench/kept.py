@@ -7,19 +7,21 @@ from collections.abc import Iterable, Iterator
 from typing import Literal
 
 from pipeline.app.codec import encode, key_bytes, key_of
-from pipeline.core.model import CallRow, LateRow, LegRow, Retired, TallyRow
+from pipeline.core.model import AgentTallyRow, AuditRow, CallRow, LateRow, LegRow, Retired, TallyRow
 from pipeline.workbench.offline import Row
 
-Rows = Literal["legs", "results", "tallies", "late"]
+Rows = Literal["legs", "results", "tallies", "tallies_agents", "audit", "late"]
 
 
 class Kept:
-    """What a reader of the output topics holds at last. A tombstone takes a withdrawn row away; late facts are kept all."""
+    """What a reader of the output topics holds at last. A tombstone takes a withdrawn row away; late facts and audits are kept all."""
 
     def __init__(self) -> None:
         self.legs: dict[bytes, LegRow] = {}
         self.results: dict[bytes, CallRow] = {}
         self.tallies: dict[bytes, TallyRow] = {}
+        self.tallies_agents: dict[bytes, AgentTallyRow] = {}
+        self.audit: list[AuditRow] = []
         self.late: list[LateRow] = []
 
     def take(self, rows: Iterable[Row], retired: Iterable[Retired]) -> None:
@@ -31,6 +33,10 @@ class Kept:
                 self.results[key_of(row)] = row
             elif isinstance(row, TallyRow):
                 self.tallies[key_of(row)] = row
+            elif isinstance(row, AgentTallyRow):
+                self.tallies_agents[key_of(row)] = row
+            elif isinstance(row, AuditRow):
+                self.audit.append(row)
             else:
                 self.late.append(row)
         for gone in retired:
@@ -46,10 +52,11 @@ class Kept:
 
     def lines(self, rows: Rows) -> Iterator[bytes]:
         """Yield the values of one output topic, sorted by key; the same rows give the same bytes."""
-        if rows == "late":
-            yield from (value for _, value in sorted((key_of(row), encode(row)) for row in self.late))
+        if rows in ("late", "audit"):
+            logged: list[LateRow] | list[AuditRow] = getattr(self, rows)
+            yield from (value for _, value in sorted((key_of(row), encode(row)) for row in logged))
         else:
-            kept: dict[bytes, LegRow] | dict[bytes, CallRow] | dict[bytes, TallyRow] = getattr(self, rows)
+            kept: dict[bytes, Row] = getattr(self, rows)
             yield from (encode(kept[key]) for key in sorted(kept))
 
     def results_of(self, rows: Literal["legs", "results"]) -> Counter[str]:

@@ -44,6 +44,8 @@ class Told(NamedTuple):
 
 
 class TallyOutcome(msgspec.Struct):
+    attribution: str
+    window_size_s: int
     legs_offered: int
     window_state: str
 
@@ -97,10 +99,11 @@ async def leg_results(settings: Settings) -> Told:
 
 
 async def legs_tallied(settings: Settings) -> int:
-    """Return how many offered legs the last rows of all windows count."""
+    """Return how many offered legs the last rows of all windows of the smallest size count."""
     decode = msgspec.json.Decoder(TallyOutcome).decode
     last = {key: decode(value) async for key, value in _keyed(settings, names(settings).tallies)}
-    return sum(row.legs_offered for row in last.values())
+    smallest_s = min(settings.policy.window_sizes_s)
+    return sum(row.legs_offered for row in last.values() if (row.attribution, row.window_size_s) == ("cohort", smallest_s))
 
 
 async def count_events(settings: Settings) -> int:

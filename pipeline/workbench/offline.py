@@ -13,11 +13,11 @@ import msgspec
 
 from pipeline.core import assemble, assembly, totals
 from pipeline.core.assembly import Assembly
-from pipeline.core.model import CallRow, LateRow, LegEvent, LegRow, Policy, Retired, TallyRow
+from pipeline.core.model import AgentTallyRow, AuditRow, CallRow, LateRow, LegEvent, LegRow, Policy, Retired, TallyRow
 from pipeline.core.routing import EVERY_ORIGIN, CoreSeen, Facts, Item, Linked, Review, Watermark, home_of, state_key
-from pipeline.core.totals import Partial, Reached, Totals
+from pipeline.core.totals import Reached, Totals, partial_of
 
-Row = LegRow | CallRow | TallyRow | LateRow
+Row = LegRow | CallRow | TallyRow | AgentTallyRow | AuditRow | LateRow
 
 
 class Offline:
@@ -69,14 +69,11 @@ class Offline:
 
     def _tally(self, index: int, state: Assembly) -> None:
         drained = assembly.drain(state)
-        for (tenant, queue, size_ms, start_ms), slot in drained.partials.items():
-            partial = Partial(
-                tenant=tenant, queue=queue, size_ms=size_ms, start_ms=start_ms, partition=index, revision=slot.revision,
-                counts=list(slot.counts),
-            )  # fmt: skip
-            self.rows += totals.step(self.totals, partial, self.policy)
+        for key, delta in drained.deltas.items():
+            self.rows += totals.step(self.totals, partial_of(key, delta), self.policy)
         if drained.clock_moved:
             self.rows += totals.step(self.totals, Reached(partition=index, at_ms=state.now_ms), self.policy)
+        self.rows += totals.take_rows(self.totals, self.policy, idle=not any(self.queues))
         totals.drain(self.totals)
 
     def put(self, index: int, item: Item) -> None:
@@ -109,5 +106,9 @@ def key_of(row: Row) -> tuple[object, ...]:
     if isinstance(row, CallRow):
         return ("results", row.tenant, row.call_id)
     if isinstance(row, TallyRow):
-        return ("tallies", row.tenant, row.queue, row.window_size_s, row.window_start_ms)
+        return ("tallies", row.tenant, row.queue, row.attribution, row.window_size_s, row.window_start_ms)
+    if isinstance(row, AgentTallyRow):
+        return ("tallies_agents", row.tenant, row.agent, row.attribution, row.window_size_s, row.window_start_ms)
+    if isinstance(row, AuditRow):
+        return ("audit", msgspec.json.encode(row))
     return ("late", msgspec.json.encode(row))

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.rule import Rule
-from rich.table import Column, Table
+from rich.table import Table
 from rich.text import Text
 
 from pipeline.workbench.board import AROUND_ROWS, COLUMNS, LEGEND, UNITS, Numbers, drawn, total_of
@@ -137,15 +137,14 @@ def in_words(moment: Moment) -> Text:
 
 
 def totals(queues: Mapping[str, Numbers]) -> Table:
-    """Return legs and calls by result, their sum, and what was offered beside it."""
+    """Return legs by result and calls by outcome, their sum, and what was offered beside it."""
     total = total_of(queues.values())
-    results = [column for column in COLUMNS if column.field != "pending"]
-    headings = (Column(column.heading, justify="right", style=column.style) for column in results)
-    sums = (Column(word, justify="right") for word in ("open", "sum", "offered"))
-    table = Table(Column("", style="bold"), *headings, *sums, box=None, padding=(0, 1, 0, 0))
+    table = Table(box=None, padding=(0, 1, 0, 0), show_header=False)
     for unit in reversed(UNITS):
-        counts = [total[f"{unit}_{column.field}"] for column in results]
-        pending = total[f"{unit}_pending"]
-        row = (*counts, pending, sum(counts) + pending, total[f"{unit}_offered"])
-        table.add_row(unit, *(f"{count:,}" for count in row))
+        columns = COLUMNS[unit]
+        counts = [total[column.fields[0]] for column in columns]
+        headings = [Text(column.heading, column.style, justify="right") for column in columns]
+        table.add_row("", *headings, *(Text(word, justify="right") for word in ("sum", "offered")))
+        row = (*counts, sum(counts), total[f"{unit}_offered"])
+        table.add_row(Text(unit, "bold"), *(Text(f"{count:,}", justify="right") for count in row))
     return table

@@ -17,11 +17,11 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from pipeline.app import broker
 from pipeline.app.cluster import Brokers, clients
 from pipeline.app.lag import partitions_of
-from pipeline.core.tally import COLUMNS
+from pipeline.core.inspection import CALL_PARTS, LEG_PARTS
 
 POLL_MS = 200
 SILENT_S = 30.0
-PARTS = tuple(column for column in COLUMNS if not column.endswith(("_offered", "_ms")))
+PARTS = {"calls": CALL_PARTS, "legs": LEG_PARTS}
 
 
 class Seen(NamedTuple):
@@ -111,7 +111,7 @@ async def _fetched(consumer: AIOKafkaConsumer) -> list[Seen]:
 
 
 def line(record: Seen, what: str) -> str:
-    """One record in a line. `what`: legs, results, tallies, late or dead-letters."""
+    """One record in a line. `what`: legs, results, tallies, agents, audit, late or dead-letters."""
     at = datetime.fromtimestamp(record.stamped_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
     if what == "dead-letters":
         return f"{at} {dead_letter(record)}"
@@ -142,16 +142,24 @@ def said(row: Mapping[str, Any], beside: Sequence[str]) -> str:
 
 def tally(row: Mapping[str, Any]) -> str:
     start = datetime.fromtimestamp(row["window_start_ms"] / 1000, UTC)
-    sums = [f"{unit} {row[f'{unit}_offered']}{parts(row, unit)}" for unit in ("calls", "legs")]
+    sums = [f"{unit} {row[f'{unit}_offered']}{parts(row, unit)}" for unit in PARTS if f"{unit}_offered" in row]
+    late = f" ({row['revision_reason']})" if row["revision_reason"] else ""
     return (
-        f"{row['queue']}, {row['window_size_s']} s from {start:%Y-%m-%d %H:%M:%S}: {'; '.join(sums)}; "
-        f"{row['window_state']}, revision {row['revision']}"
+        f"{row.get('queue') or row.get('agent')}, {row['attribution']}, {row['window_size_s']} s from {start:%Y-%m-%d %H:%M:%S}: "
+        f"{'; '.join(sums)}; {row['window_state']}, revision {row['revision']}{late}"
     )
+
+
+def audit(row: Mapping[str, Any]) -> str:
+    start = datetime.fromtimestamp(row["window_start_ms"] / 1000, UTC)
+    changed = ", ".join(f"{column} {by:+}" for column, by in row["change"].items())
+    window = f"{row['queue'] or row['agent']}, {row['attribution']}, {row['window_size_s']} s from {start:%Y-%m-%d %H:%M:%S}"
+    return f"{row['reason']}  {window}: {changed}  {named(row, 'rule', 'leg_id', 'call_id')}"
 
 
 def parts(row: Mapping[str, Any], unit: str) -> str:
     """What was offered, as the sum of what became of it."""
-    counted = [(column.removeprefix(f"{unit}_").replace("_", "-"), row[column]) for column in PARTS if column.startswith(unit)]
+    counted = [(column.removeprefix(f"{unit}_").replace("_", "-"), row[column]) for column in PARTS[unit]]
     told = [f"{count} {word}" for word, count in counted if count]
     return f" = {' + '.join(told)}" if told else ""
 
@@ -174,4 +182,6 @@ def text(content: bytes | None) -> str:
     return "" if content is None else content.decode(errors="backslashreplace")
 
 
-LINES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {"legs": leg, "results": result, "tallies": tally, "late": late}
+LINES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
+    "legs": leg, "results": result, "tallies": tally, "agents": tally, "audit": audit, "late": late,
+}  # fmt: skip

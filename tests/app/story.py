@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from pipeline.core.model import CallRow, LateRow, LegEvent, LegRow, Policy, TallyRow
+from pipeline.core.model import AgentTallyRow, AuditRow, CallRow, LateRow, LegEvent, LegRow, Policy, TallyRow
 from pipeline.workbench.offline import Offline, Row
 
 EXAMPLES = Path(__file__).parents[2] / "schemas" / "examples"
@@ -46,14 +46,18 @@ EVENTS = (
 
 
 def rows() -> list[Row]:
-    """Everything published, in order: the call, its end, and a fact that comes a day after it was forgotten."""
+    """Everything published, in order: the call, its end, a leg that nobody had told of in time, and a fact that comes when the call is forgotten."""
     offline = Offline(Policy())
     for event in EVENTS:
         offline.send(event)
     offline.run()
-    for at_s in (200, 40_000):
-        offline.send_watermark(BEGIN_MS + at_s * 1000)
-        offline.run()
+    offline.send_watermark(BEGIN_MS + 200_000)
+    offline.run()
+    offline.send(offered("dan"))
+    offline.send(ended("dan", 3, "USER_BUSY", "far_refused"))
+    offline.run()
+    offline.send_watermark(BEGIN_MS + 40_000_000)
+    offline.run()
     offline.send(msgspec.structs.replace(EVENTS[-1], parent_leg_id="ann"))
     offline.run()
     return offline.rows
@@ -73,7 +77,9 @@ def examples() -> dict[str, str]:
         "calls.legs.withdrawn": [row for row in legs if row.is_deleted][-1],
         "calls.results.answered": [row for row in published if isinstance(row, CallRow) and row.final and row.call_id == "ann"][-1],
         "calls.tallies.open": tallies[0],
-        "calls.tallies.final": [row for row in tallies if row.window_state == "final"][-1],
+        "calls.tallies.final": [row for row in tallies if (row.window_state, row.window_size_s) == ("final", 60)][-1],
+        "calls.tallies.agents.final": [row for row in published if isinstance(row, AgentTallyRow) and row.agent == "bob"][-1],
+        "calls.audit.late-leg": next(row for row in published if isinstance(row, AuditRow) and row.reason == "late_leg"),
         "calls.late.call-closed": [row for row in published if isinstance(row, LateRow)][-1],
     }
     return {f"{name}.json": pretty(value) for name, value in values.items()}

@@ -104,7 +104,7 @@ def test_without_a_broker_one_sentence_and_exit_2(shell: Shell, command: Sequenc
         (["schemas", "--check"], "no folder schemas here: make it, or give another --directory"),
         (["explain", str(S01), "--source", "freeswitch-json-cdr", "--call", "x", "--bootstrap", "k:1"], "leave it out with recordings"),
         (["worker", "--processes", "2"], "instance_id is one for each of 2 processes: put {number} into it"),
-        (["show", "calls"], "'calls' is not one of 'legs', 'results', 'tallies', 'late', 'dead-letters'"),
+        (["show", "calls"], "'calls' is not one of 'legs', 'results', 'tallies', 'agents', 'audit', 'late', 'dead-letters'"),
         (["topics", "check", "--bootstrap", "nowhere"], "--bootstrap='nowhere': give host:port, several with commas"),
     ],
 )
@@ -129,7 +129,7 @@ def test_schemas_are_checked_where_they_are(shell: Shell, tmp_path: Path) -> Non
     answer = shell("schemas", "--check")
     assert answer.code == 1
     assert answer.out.splitlines()[0] == "schemas/calls.events.schema.json is missing: write it with `callverdict schemas`"
-    assert len(shell("schemas").out.splitlines()) == 5
+    assert len(shell("schemas").out.splitlines()) == 7
     assert shell("schemas", "--check").code == 0
 
 

@@ -10,6 +10,8 @@ import pytest
 
 from pipeline.app.telemetry import METRICS, NAMED, REASONS, Telemetry
 from pipeline.core.model import TallyRow
+from pipeline.core.tallyrows import row_of
+from pipeline.core.window import Window
 from pipeline.engine.ending import Exit
 from pipeline.settings.security import SecurityTable
 from tests.house.tree import modules, text
@@ -86,9 +88,9 @@ def test_the_reasons_of_dead_letters_are_a_closed_set() -> None:
 
 
 def row(**counts: int) -> TallyRow:
-    return TallyRow(
-        tenant="", queue="q", window_size_s=60, window_start_ms=0, window_end_ms=60_000, window_state="open", revision=2, **counts
-    )
+    found = row_of("", "queue", "q", "cohort", Window(0, 60_000), 60_000, "UTC", counts, state="open", revision=2, reason=None)
+    assert isinstance(found, TallyRow)
+    return found
 
 
 @pytest.mark.parametrize(
@@ -96,7 +98,7 @@ def row(**counts: int) -> TallyRow:
     [
         ({}, 0),
         ({"legs_offered": 6, "legs_answered": 1, "legs_lose_race": 2, "legs_busy": 1, "legs_timeout": 1, "legs_pending": 1}, 0),
-        ({"calls_offered": 3, "calls_cancel": 1, "calls_failed": 2, "calls_wait_ms": 999}, 0),
+        ({"calls_offered": 3, "calls_abandoned": 1, "calls_failed": 2, "calls_wait_ms": 999}, 0),
         ({"legs_offered": 2, "legs_answered": 1}, 1),
         ({"calls_offered": 1, "calls_answered": 1, "calls_pending": 1}, 1),
         ({"legs_offered": 1, "legs_answered": 2, "calls_offered": 2, "calls_answered": 1}, 1),

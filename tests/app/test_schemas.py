@@ -12,11 +12,18 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from pipeline.app import schemas
-from pipeline.core.model import CallRow, LateRow, LegRow, TallyRow
+from pipeline.core.model import AgentTallyRow, AuditRow, CallRow, LateRow, LegRow, TallyRow
 from tests.app import story
 
 DIRECTORY = Path(__file__).parents[2] / "schemas"
-TOPIC_OF = {LegRow: "calls.legs", CallRow: "calls.results", TallyRow: "calls.tallies", LateRow: "calls.late"}
+TOPIC_OF = {
+    LegRow: "calls.legs",
+    CallRow: "calls.results",
+    TallyRow: "calls.tallies",
+    AgentTallyRow: "calls.tallies.agents",
+    AuditRow: "calls.audit",
+    LateRow: "calls.late",
+}
 
 
 @cache
@@ -25,7 +32,7 @@ def validator(topic: str) -> Draft202012Validator:
 
 
 def topic_of(example: Path) -> str:
-    return next(topic for topic in schemas.TYPES if example.name.startswith(f"{topic}."))
+    return next(topic for topic in sorted(schemas.TYPES, key=len, reverse=True) if example.name.startswith(f"{topic}."))
 
 
 def plain(value: msgspec.Struct) -> dict[str, Any]:

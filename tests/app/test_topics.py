@@ -27,6 +27,8 @@ calls.legs                       delete
 calls.results                    compact
 calls.tallies.partial            delete
 calls.tallies                    compact
+calls.tallies.agents             compact
+calls.audit                      delete
 calls.late                       delete
 calls.dead-letters               delete
 callverdict-assemble-changelog   compact
@@ -64,7 +66,7 @@ def test_of_three_copies_two_must_have_a_write(copies: str, needed: str) -> None
 
 def test_retention_is_set_where_records_are_dropped_by_age_and_are_ours() -> None:
     kept = {topic.role: topic.configs.get("retention.ms") for topic in topics(settings(topic_retention_s="3600"))}
-    assert {role for role, ms in kept.items() if ms == "3600000"} == {"events", "legs", "partials", "late", "dead_letters"}
+    assert {role for role, ms in kept.items() if ms == "3600000"} == {"events", "legs", "partials", "audit", "late", "dead_letters"}
     assert kept["raw"] is None
 
 

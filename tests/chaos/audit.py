@@ -21,7 +21,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from pipeline.app.codec import decode_item, encode
 from pipeline.app.topics import Names
-from pipeline.core.model import CallRow, Counts, LegEvent, LegRow, Policy, TallyRow
+from pipeline.core.model import AgentTallyRow, CallRow, LegEvent, LegRow, Policy, TallyRow
 from pipeline.settings import Settings
 from pipeline.workbench.offline import Row
 from pipeline.workbench.reading import Reader, Told
@@ -31,8 +31,9 @@ from tests.chaos.findings import Findings
 from tests.chaos.memory import digest_of
 from tests.support.comparison import differences, unbalanced
 from tests.support.oracle import OracleAnswer, TallyKey, judge
+from tests.support.oracle.tallies import Tally
 
-T = TypeVar("T", LegRow, CallRow, TallyRow)
+T = TypeVar("T", LegRow, CallRow, TallyRow, AgentTallyRow)
 FETCH_BYTES = 8 << 20
 
 
@@ -108,7 +109,7 @@ class Rows:
             return
         row: Any = self._decode(record.value)
         self._keep_revision(record.key, row.revision)
-        if isinstance(row, TallyRow):
+        if isinstance(row, TallyRow | AgentTallyRow):
             self._findings.check("a tally that does not balance", [(record.value, not unbalanced([row]))])
         self.last[record.key] = record.value
 
@@ -132,6 +133,7 @@ class Audit:
         self.legs = Rows("legs", LegRow, self.findings)
         self.results = Rows("results", CallRow, self.findings)
         self.tallies = Rows("tallies", TallyRow, self.findings)
+        self.agents = Rows("tallies of agents", AgentTallyRow, self.findings)
         self.records_in = 0
         self._policy = policy
         self._names = names
@@ -146,7 +148,11 @@ class Audit:
                 self.records_in += 1
         letters = Counter([letter_place(record) async for record in self._reading.records(self._names.dead_letters)])
         self.findings.compare_counts("dead letters", letters, self._intake.unreadable)
-        for topic, rows in ((self._names.legs, self.legs), (self._names.results, self.results), (self._names.tallies, self.tallies)):
+        outputs = (
+            (self._names.legs, self.legs), (self._names.results, self.results), (self._names.tallies, self.tallies),
+            (self._names.tallies_agents, self.agents),
+        )  # fmt: skip
+        for topic, rows in outputs:
             async for record in self._reading.records(topic):
                 rows.take(record)
         async for record in self._reading.records(self._names.late):
@@ -165,8 +171,12 @@ class Audit:
         self.findings.compare_counts("events", events, self._intake.readable)
         if surplus := replay.passed_on - replay.flow.passed:
             self.findings.add("double" if surplus > 0 else "lost", "facts that keys passed on", surplus, abs(surplus))
-        for rows, kept in ((self.legs, replay.kept.legs), (self.results, replay.kept.results), (self.tallies, replay.kept.tallies)):
-            self.findings.compare_values("rows as the log gives them", rows.last, {key: encode(row) for key, row in kept.items()})
+        kept = replay.kept
+        given: tuple[tuple[Rows, Mapping[bytes, Row]], ...] = (
+            (self.legs, kept.legs), (self.results, kept.results), (self.tallies, kept.tallies), (self.agents, kept.tallies_agents),
+        )  # fmt: skip
+        for rows, wanted in given:
+            self.findings.compare_values("rows as the log gives them", rows.last, {key: encode(row) for key, row in wanted.items()})
 
     def compare_state(self, replay: LogReplay, live: Mapping[str, str], restored: Mapping[str, str]) -> None:
         """Account 2: what the workers had in memory, what another one restored, what the log gives."""
@@ -179,7 +189,7 @@ class Audit:
         of_contact: dict[str | None, list[Row]] = defaultdict(list)
         for row in (*self.legs.rows(), *self.results.rows()):
             of_contact[name_of(row.leg_id if isinstance(row, LegRow) else row.call_id)].append(row)
-        totals: dict[TallyKey, Counts] = {}
+        totals: dict[TallyKey, Tally] = {}
         for contact in contacts:
             answer = judge(contact.all_events, self._policy, until_ms=None)
             add(totals, answer.tallies)
@@ -187,7 +197,7 @@ class Audit:
             self._compare_plan(contact, answer)
         for rows in of_contact.values():
             self.findings.add("double", "rows of nobody", rows[0], len(rows))
-        self._compare([*self.tallies.rows()], OracleAnswer(legs={}, calls={}, visits={}, tallies=totals))
+        self._compare([*self.tallies.rows(), *self.agents.rows()], OracleAnswer(legs={}, calls={}, visits={}, tallies=totals))
 
     def _compare(self, rows: list[Row], answer: OracleAnswer) -> None:
         for line in differences(rows, answer):
@@ -204,8 +214,6 @@ class Audit:
         self.findings.check("offsets", ((f"{place}: {at} of {end}", max(0, at) == end) for place, (at, end) in offsets.items()))
 
 
-def add(totals: dict[TallyKey, Counts], more: Mapping[TallyKey, Counts]) -> None:
-    for key, counts in more.items():
-        total = totals.setdefault(key, Counts())
-        for column in Counts.__struct_fields__:
-            setattr(total, column, getattr(total, column) + getattr(counts, column))
+def add(totals: dict[TallyKey, Tally], more: Mapping[TallyKey, Tally]) -> None:
+    for key, tally in more.items():
+        totals.setdefault(key, Tally()).add(tally)

@@ -6,8 +6,7 @@ import asyncio
 import signal
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from typing import Any
+from contextlib import asynccontextmanager, suppress
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
@@ -17,7 +16,7 @@ from pipeline.workbench.kafka import LocalKafka
 
 GROUP, TRANSACTION = 0, 1
 FRESH_S = 0.3
-PATIENCE_S = 5.0
+PATIENCE_S = 20.0
 HEAP_MB = 384
 
 
@@ -71,42 +70,67 @@ class Brokers:
 
 
 class Gauge:
-    """How many records of the inputs are not committed, by offsets. While no broker answers it says what it last heard."""
+    """How many records of the inputs are not committed, by offsets. While no broker answers it says what it last heard.
+
+    A consumer that waits for a frozen coordinator may wait for ever, whatever its timeout: it is left alone then, and a new one asks.
+    """
 
     def __init__(self, bootstrap: str, group: str, places: Sequence[TopicPartition]) -> None:
+        self._bootstrap = bootstrap
+        self._group = group
         self._places = list(places)
-        self._consumer = AIOKafkaConsumer(
-            bootstrap_servers=bootstrap,
-            group_id=group,
-            enable_auto_commit=False,
-            isolation_level="read_committed",
-            request_timeout_ms=5_000,
-        )
-        self._behind = 0
+        self._consumer: AIOKafkaConsumer | None = None
+        self._left: set[asyncio.Task[None]] = set()
+        self._behind = 1
         self._asked_s = 0.0
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[Gauge]:
-        self._consumer.assign(self._places)
-        await self._consumer.start()
         try:
             yield self
         finally:
-            await self._consumer.stop()
+            self._leave()
+            if self._left:
+                await asyncio.wait(self._left, timeout=PATIENCE_S)
 
     async def offsets(self) -> dict[TopicPartition, tuple[int, int]]:
-        """Committed offset (-1: none) and end of every place."""
-        async with asyncio.timeout(PATIENCE_S):
-            ends: dict[TopicPartition, int] = await self._consumer.end_offsets(self._places)
-            committed = [await self._consumer.committed(place) for place in self._places]
-        return {place: (-1 if at is None else at, ends[place]) for place, at in zip(self._places, committed, strict=True)}
+        """Committed offset (-1: none) and end of every place. Raises KafkaError, TimeoutError."""
+        asking = asyncio.create_task(self._ask())
+        done, _ = await asyncio.wait({asking}, timeout=PATIENCE_S)
+        if done and asking.exception() is None:
+            return asking.result()
+        asking.cancel()
+        self._leave()
+        raise (asking.exception() if done else None) or TimeoutError
 
     async def behind(self) -> int:
         if time.monotonic() - self._asked_s > FRESH_S:
             try:
-                found: dict[Any, tuple[int, int]] = await self.offsets()
+                found = await self.offsets()
                 self._behind = sum(end - max(0, at) for at, end in found.values())
             except (KafkaError, TimeoutError):
                 self._behind = max(1, self._behind)
             self._asked_s = time.monotonic()
         return self._behind
+
+    async def _ask(self) -> dict[TopicPartition, tuple[int, int]]:
+        if self._consumer is None:
+            self._consumer = AIOKafkaConsumer(
+                bootstrap_servers=self._bootstrap, group_id=self._group, enable_auto_commit=False, isolation_level="read_committed",
+                request_timeout_ms=5_000,
+            )  # fmt: skip
+            self._consumer.assign(self._places)
+            await self._consumer.start()
+        ends: dict[TopicPartition, int] = await self._consumer.end_offsets(self._places)
+        committed = [await self._consumer.committed(place) for place in self._places]
+        return {place: (-1 if at is None else at, ends[place]) for place, at in zip(self._places, committed, strict=True)}
+
+    def _leave(self) -> None:
+        if self._consumer is not None:
+            self._left.add(asyncio.create_task(_stop(self._consumer)))
+        self._consumer = None
+
+
+async def _stop(consumer: AIOKafkaConsumer) -> None:
+    with suppress(KafkaError, TimeoutError, asyncio.CancelledError):
+        await consumer.stop()

@@ -26,14 +26,13 @@ def _records(state: Assembly | Totals) -> Iterator[tuple[bytes, bytes]]:
     if isinstance(state, Totals):
         yield codec.clock_record(state.reached)
         yield b"now", b"%d" % state.now_ms
-        changes = [codec.slot_record(key, total) for key, total in state.totals.items()]
+        changes = [codec.total_record(key, total) for key, total in state.totals.items()]
     else:
         yield codec.clock_record((state.now_ms, dict(sorted(state.origins.items()))))
         yield codec.cores_record(state.cores)
         yield from ((b"dirty", key.encode()) for key in state.dirty)
         changes = [codec.home_record(key, home) for key, home in state.calls.items()]
         changes += [codec.home_record(key, home) for key, home in state.closed.items()]
-        changes += [codec.slot_record(key, slot) for key, slot in state.slots.items()]
     yield from ((key, value or b"") for key, value in changes)
 
 

@@ -101,7 +101,12 @@ def test_the_last_rows_are_the_oracles_on_every_recording(vendor: str, ending: s
         done = replayed(vendor, [path])
         events = [event for record in gzip.decompress(path.read_bytes()).splitlines() for event in VENDORS[vendor].parse(record)]
         answer = judge(events, POLICY, until_ms=done.last_ms + closing_ms("settle", POLICY))
-        done.flow.rows = [*done.kept.legs.values(), *done.kept.results.values(), *done.kept.tallies.values()]
+        done.flow.rows = [
+            *done.kept.legs.values(),
+            *done.kept.results.values(),
+            *done.kept.tallies.values(),
+            *done.kept.tallies_agents.values(),
+        ]
         assert differences(done.flow.rows, answer) == [], path.name
         assert unbalanced(done.flow.rows) == []
         compared += sum(leg.result is not None for leg in answer.legs.values())

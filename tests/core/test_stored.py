@@ -10,7 +10,7 @@ import pytest
 from pipeline.core.call import Call, call_of_stored, stored_call
 from pipeline.core.leg import Leg, fold, leg_of_stored, stored_leg
 from pipeline.core.model import LegEvent
-from pipeline.core.stored import StoredCall, StoredEnd, StoredLeg, StoredPublished, Unit, Visit
+from pipeline.core.stored import CallUnit, LegUnit, StoredCall, StoredEnd, StoredLeg, StoredPublished, Visit
 
 LEG = StoredLeg(
     "bob", "ann", 2, "contact", "outbound", 3, 1, "sales", "1021", "20220", "berlin", True, 1, 2, 3, StoredEnd(1, 9, "BUSY", "platform", 486),
@@ -19,7 +19,8 @@ LEG = StoredLeg(
 )  # fmt: skip
 CALL = StoredCall(
     "acme", "ann", {"bob": LEG}, (1, "up"), "contact", True, True, True, (2, "sent"), {"eve": (1, "x")}, {"eve": (2, "y")}, {"key": "above"}, 9,
-    {"bob": StoredPublished(3, "said", True, 77)}, StoredPublished(2, "call", True, 78), {"bob": Unit("sales", 1, ((0, 1),))}, 99, True,
+    {"bob": StoredPublished(3, "said", True, 77)}, StoredPublished(2, "call", True, 78), {"bob": LegUnit("sales", "1021", 1, True)},
+    {"": CallUnit("sales", 1, False, "answered")}, 99, True,
 )  # fmt: skip
 
 

@@ -33,13 +33,19 @@ def seen(value: bytes | None, headers: Sequence[tuple[str, bytes]] = ()) -> Seen
 @pytest.mark.parametrize(
     ("what", "name", "expected"),
     [
-        ("legs", "calls.legs.winner", "Answered   answered, A1; final, revision 3  agent=bob queue=support leg=bob call=ann"),
+        ("legs", "calls.legs.winner", "Answered   answered, A1; final, revision 5  agent=bob queue=support leg=bob call=ann"),
         ("legs", "calls.legs.withdrawn", "withdrawn  revision"),
         ("results", "calls.results.answered", "Answered   connected, K1, waited 5.980 s; final, revision"),
         (
             "tallies",
             "calls.tallies.final",
-            "support, 60 s from 2026-11-23 16:05:00: calls 1 = 1 answered; legs 2 = 1 answered + 1 lose-race; final",
+            "support, activity, 60 s from 2026-11-23 16:05:00: calls 1 = 1 answered; legs 3 = 1 answered + 1 lose-race + 1 busy; final",
+        ),
+        ("agents", "calls.tallies.agents.final", "bob, cohort, 86400 s from 2026-11-23 00:00:00: legs 1 = 1 answered; final, revision"),
+        (
+            "audit",
+            "calls.audit.late-leg",
+            "late_leg  support, cohort, 60 s from 2026-11-23 16:05:00: legs_offered +1, legs_pending +1  leg=dan call=ann",
         ),
         ("late", "calls.late.call-closed", "call_closed, "),
     ],

@@ -106,6 +106,8 @@ def test_every_part_of_the_policy_can_be_set() -> None:
     changed = {variable: "7" for variable, leaf in VARIABLES.items() if leaf.path[0] == "policy"}
     environ = {
         **changed,
+        "CALLVERDICT_WINDOW_SIZES_S": "60",
+        "CALLVERDICT_TZ": "Asia/Kolkata",
         "CALLVERDICT_TIMEOUT_ONLY_IN_AUTODIALER": "yes",
         "CALLVERDICT_QUEUES": '{"support": {"numbers": ["1"], "tz": "UTC", "hours": {}}}',
     }

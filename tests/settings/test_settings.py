@@ -125,7 +125,7 @@ ADVICE = [
         "window_sizes_s",
         "CALLVERDICT_WINDOW_SIZES_S",
         "60,a",
-        "give 1 to 8 whole numbers of seconds, each from 1 to 604800, such as 60,3600",
+        "give 1 to 8 whole numbers of seconds, each from 1 to 86400, such as 60,3600",
     ),
     ("linger_s", "CALLVERDICT_LINGER_S", "NaN", "give a number of seconds from 0 to 1"),
     ("session_timeout_s", "CALLVERDICT_SESSION_TIMEOUT_S", "5", "give a whole number of seconds from 6 (the broker's lowest) to 1800"),

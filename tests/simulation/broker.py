@@ -47,9 +47,11 @@ class Broker:
         self.error_ms: dict[Place, int] = {}
         self.news: list[Callable[[], None]] = []
         self.aborted_records = 0
+        self.findings: list[str] = []
         self._chance = chance
         self._clock = clock
         self._identities: dict[str, Identity] = {}
+        self._furthest: dict[Place, int] = {}
         self._begun: deque[tuple[float, Identity, Transaction]] = deque()
 
     # -- producers without transactions, and readers
@@ -141,11 +143,15 @@ class Broker:
             self.aborted_records += sum(log.high - log.open[transaction] for log in transaction.logs)
             transaction.offsets.clear()
         parts: list[Callable[[], None]] = [lambda log=log: log.mark(transaction) for log in transaction.logs]  # type: ignore[misc]
+        for place, position in transaction.offsets.items():
+            if position.offset < self._furthest.get(place, 0):
+                self.findings.append(f"position of {place} back from {self._furthest[place]} to {position.offset}")
+            self._furthest[place] = position.offset
         if transaction.offsets:
             parts.append(lambda: self.committed.update(transaction.offsets))
-        self._write_markers(identity, transaction, parts)
+        self._write_markers(identity, parts)
 
-    def _write_markers(self, identity: Identity, transaction: Transaction, parts: Sequence[Callable[[], None]]) -> None:
+    def _write_markers(self, identity: Identity, parts: Sequence[Callable[[], None]]) -> None:
         missing = len(parts)
 
         def write(some: Sequence[Callable[[], None]]) -> None:

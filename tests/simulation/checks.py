@@ -13,7 +13,7 @@ import structlog
 
 from pipeline.app.assemble import AssembleStep
 from pipeline.app.tally import TallyStep
-from pipeline.core.model import CallRow, LateRow, LegRow, TallyRow
+from pipeline.core.model import AgentTallyRow, AuditRow, CallRow, LateRow, LegRow, TallyRow
 from pipeline.workbench.offline import Row, key_of, last_rows
 from tests.simulation.log import Place, Rec
 from tests.simulation.memory import differing_state
@@ -21,17 +21,19 @@ from tests.simulation.world import World
 from tests.support.comparison import CALL_COLUMNS, LEG_COLUMNS, differences, is_in_order, unbalanced
 from tests.support.oracle import CallAnswer, LegAnswer, OracleAnswer, judge
 
-R = TypeVar("R", LegRow, CallRow, TallyRow, LateRow)
+R = TypeVar("R", LegRow, CallRow, TallyRow, AgentTallyRow, LateRow)
 A = TypeVar("A", LegAnswer, CallAnswer)
 VERDICT = ("result", "reason", "rule", "final")
 LEG, CALL = msgspec.json.Decoder(LegRow), msgspec.json.Decoder(CallRow)
-TALLY, LATE = msgspec.json.Decoder(TallyRow), msgspec.json.Decoder(LateRow)
+TALLY, AGENT_TALLY = msgspec.json.Decoder(TallyRow), msgspec.json.Decoder(AgentTallyRow)
+LATE = msgspec.json.Decoder(LateRow)
 
 
 def findings(world: World) -> list[str]:
-    """Say everything that is wrong, the world's own findings first. Empty: nothing is."""
+    """Say everything that is wrong, what was seen on the way first. Empty: nothing is."""
     with structlog.testing.capture_logs():
-        return [*world.findings, *_wrong_rows(world), *_wrong_dead_letters(world), *_wrong_memory(world), *_wrong_replay(world)]
+        of_the_run = [*world.findings, *world.broker.findings]
+        return [*of_the_run, *_wrong_rows(world), *_wrong_dead_letters(world), *_wrong_memory(world), *_wrong_replay(world)]
 
 
 # -- rows
@@ -39,8 +41,9 @@ def findings(world: World) -> list[str]:
 
 def _wrong_rows(world: World) -> Iterator[str]:
     legs, calls = _rows(world, world.names.legs, LEG), _rows(world, world.names.results, CALL)
-    tallies, late = _rows(world, world.names.tallies, TALLY), _rows(world, world.names.late, LATE)
-    rows: list[Row] = [*legs, *calls, *tallies]
+    tallies, agents = _rows(world, world.names.tallies, TALLY), _rows(world, world.names.tallies_agents, AGENT_TALLY)
+    late = _rows(world, world.names.late, LATE)
+    rows: list[Row] = [*legs, *calls, *tallies, *agents]
     if world.plan.memory == "long":
         answer = judge(world.told, world.policy, until_ms=world.until_ms)
         yield from differences(rows, _as_far_as_said(answer, rows))
@@ -48,7 +51,7 @@ def _wrong_rows(world: World) -> Iterator[str]:
     else:
         yield from _unaccounted(world, legs, late)
     yield from (f"does not balance: {row}" for row in unbalanced(rows))
-    if not is_in_order((key_of(row), row.revision) for row in rows if not isinstance(row, LateRow)):
+    if not is_in_order((key_of(row), row.revision) for row in rows if not isinstance(row, LateRow | AuditRow)):
         yield from _disordered(rows)
 
 
@@ -74,7 +77,7 @@ def _aged(answer: A, row: Row | None, columns: list[str]) -> A:
 def _disordered(rows: list[Row]) -> Iterator[str]:
     known: dict[object, int] = {}
     for row in rows:
-        if not isinstance(row, LateRow):
+        if not isinstance(row, LateRow | AuditRow):
             key = key_of(row)
             if row.revision <= known.get(key, 0):
                 yield f"revision {row.revision} of {key} after {known[key]}: {row}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-MOST_TURNS = 3_000_000
+MOST_TURNS = 200_000
 """Of one simulation. One that takes more goes round in circles."""
 
 

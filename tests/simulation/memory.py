@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import msgspec
-
 from pipeline.app import codec
 from pipeline.app.assemble import AssembleStep
 from pipeline.app.tally import TallyStep
@@ -50,7 +48,7 @@ def restored(stage: Stage, place: Place, broker: Broker) -> Step:
 
 def _content(state: Assembly | Totals) -> dict[str, Any]:
     """Everything that has to outlive a worker; calls as bytes, since they may know more than is stored of them."""
-    names = state.__struct_fields__ if isinstance(state, msgspec.Struct) else state.__slots__
+    names = [name for name in dir(state) if not name.startswith("_")]  # no other way reads compiled and plain classes alike
     kept = [name for name in names if name not in DERIVED and not any(word in name for word in PASSING)]
     return {name: _homes(getattr(state, name)) if name in HOMES else getattr(state, name) for name in kept}
 

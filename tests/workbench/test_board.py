@@ -10,8 +10,10 @@ import pytest
 from rich.console import Console
 
 from pipeline.core.model import LegRow, Result, TallyRow, WindowState
+from pipeline.core.tallyrows import row_of
+from pipeline.core.window import Window
 from pipeline.workbench import programme, showcase
-from pipeline.workbench.board import COLUMNS, FIELDS, Board, drawn, folded, total_of
+from pipeline.workbench.board import CELLS, FIELDS, Board, drawn, folded, total_of
 from pipeline.workbench.lookout import Latencies
 from pipeline.workbench.programme import ProgrammeError
 from pipeline.workbench.stage import Moment, Stage
@@ -20,11 +22,8 @@ RECORDINGS = Path(__file__).parents[1] / "recordings" / "freeswitch"
 
 
 def row(queue: str, start_s: int = 0, state: WindowState = "open", **counts: int) -> bytes:
-    common = TallyRow(
-        tenant="", queue=queue, window_size_s=60, window_start_ms=start_s * 1000, window_end_ms=start_s * 1000 + 60_000,
-        window_state=state, revision=1,
-    )  # fmt: skip
-    return msgspec.json.encode(msgspec.structs.replace(common, **counts))
+    window = Window(start_s * 1000, start_s * 1000 + 60_000)
+    return msgspec.json.encode(row_of("", "queue", queue, "cohort", window, 60_000, "UTC", counts, state=state, revision=1, reason=None))
 
 
 def test_the_board_adds_windows_up_and_believes_the_last_row() -> None:
@@ -32,7 +31,7 @@ def test_the_board_adds_windows_up_and_believes_the_last_row() -> None:
     final = [board.is_final]
     board.take(b"sales|0", row("sales", legs_offered=3, legs_pending=3))
     board.take(b"sales|60", row("sales", 60, "final", legs_offered=2, legs_busy=2))
-    board.take(b"(none)|0", row("(none)", state="final", calls_offered=1, calls_cancel=1))
+    board.take(b"(none)|0", row("(none)", state="final", calls_offered=1, calls_abandoned=1))
     board.take(b"vip|0", row("vip", state="final"))
     board.take(b"sales|0", row("sales", legs_offered=3, legs_answered=1, legs_lose_race=2))
     assert list(board.queues()) == ["sales", "vip", "(none)"]
@@ -41,6 +40,17 @@ def test_the_board_adds_windows_up_and_believes_the_last_row() -> None:
     assert [*final, board.is_final] == [False, False, True]
     sales = {field: count for field, count in board.queues()["sales"].items() if count}
     assert sales == {"legs_offered": 5, "legs_answered": 1, "legs_lose_race": 2, "legs_busy": 2}
+
+
+def test_only_the_smallest_windows_by_the_time_of_the_offers_are_counted() -> None:
+    board = Board()
+    day = msgspec.structs.replace(msgspec.json.decode(row("sales", legs_offered=9), type=TallyRow), window_size_s=86_400)
+    later = msgspec.structs.replace(msgspec.json.decode(row("sales", legs_offered=5), type=TallyRow), attribution="activity")
+    board.take(b"sales|day", msgspec.json.encode(day))
+    board.take(b"sales|0", row("sales", legs_offered=3))
+    board.take(b"sales|later", msgspec.json.encode(later))
+    board.take(b"sales|day", msgspec.json.encode(day))
+    assert board.queues()["sales"]["legs_offered"] == 3
 
 
 def test_a_number_is_fresh_for_a_moment_after_it_changed() -> None:
@@ -64,7 +74,7 @@ def filled(count: int) -> Board:
 def test_every_line_of_the_board_fits_and_no_heading_is_cut(width: int) -> None:
     lines = drawn(filled(12).queues(), width=width, most_queues=20).plain.splitlines()
     assert max(map(len, lines)) <= width
-    assert Counter(" ".join(lines[1:3]).split()) == Counter({"queue": 1} | {column.heading: 2 for column in COLUMNS})
+    assert Counter(" ".join(lines[1:3]).split()) == Counter({"queue": 1} | Counter(column.heading for column in CELLS))
     assert [line.split()[0] for line in lines[3:-2]] == [f"queue{number:02}" for number in range(12)]
 
 

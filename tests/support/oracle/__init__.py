@@ -8,16 +8,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from pipeline.core.model import Context, Counts, EndedBy, LegEvent, Policy, Result, Role, Verdict
+from pipeline.core.model import Context, EndedBy, LegEvent, Policy, Result, Role, Verdict
 from tests.support.oracle.callers import judge_leg
 from tests.support.oracle.calls import CallAnswer, judge_call
 from tests.support.oracle.facts import Leg
 from tests.support.oracle.grouping import group
+from tests.support.oracle.measures import hold_ms, queue_of, ring_ms, talk_ms
+from tests.support.oracle.outcomes import VisitAnswer, judge_visit
 from tests.support.oracle.races import first_bridge_ms, rivals, set_scene
 from tests.support.oracle.scene import Scene
-from tests.support.oracle.tallies import TallyKey, VisitAnswer, count, hold_ms, judge_visit, queue_of, ring_ms, talk_ms
+from tests.support.oracle.tallies import Tally, TallyKey, count
 
-__all__ = ["CallAnswer", "LegAnswer", "OracleAnswer", "TallyKey", "VisitAnswer", "judge"]
+__all__ = ["CallAnswer", "LegAnswer", "OracleAnswer", "Tally", "TallyKey", "VisitAnswer", "judge"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,14 +55,14 @@ class LegAnswer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OracleAnswer:
-    """Legs by (tenant, call_id, leg_id), calls by (tenant, call_id), visits by (tenant, call_id, leg_id, visit_id), tallies by
-    (tenant, queue, size_ms, window_start_ms). Legs of which only bridges and notes are known are left out; a call is in
-    `calls` when one of its legs is no pseudo leg."""
+    """Legs by (tenant, call_id, leg_id), calls by (tenant, call_id), visits by (tenant, call_id, leg_id, visit_id), tallies of
+    queues and agents by window. Legs of which only bridges and notes are known are left out; a call is in `calls` when one of its
+    legs is no pseudo leg."""
 
     legs: dict[tuple[str, str, str], LegAnswer]
     calls: dict[tuple[str, str], CallAnswer]
     visits: dict[tuple[str, str, str, str], VisitAnswer]
-    tallies: dict[TallyKey, Counts]
+    tallies: dict[TallyKey, Tally]
 
 
 def judge(events: Iterable[LegEvent], policy: Policy, *, until_ms: int | None) -> OracleAnswer:

@@ -98,14 +98,14 @@ def c5b(scene: Scene, leg: Leg) -> Answer:
     return _own_words(verdict) if verdict else None
 
 
-def c2(_: Scene, leg: Leg) -> Answer:
-    left_by = exit_of(leg)
+def c2(scene: Scene, leg: Leg) -> Answer:
+    left_by = exit_of(scene, leg)
     return (Result.CANCEL, left_by) if left_by else None
 
 
-def exit_of(leg: Leg) -> str | None:
+def exit_of(scene: Scene, leg: Leg) -> str | None:
     """The exit of the last visit; a leg's own hint where its visits say nothing."""
-    last = max(leg.visits, key=lambda visit: (visit.joined_ms or 0, visit.visit_id), default=None)
+    last = max(leg.visits, key=lambda visit: (joined_ms(scene, visit), visit.visit_id), default=None)
     return (last.exit if last else None) or leg.exit_hint
 
 

@@ -158,11 +158,13 @@ def _visits(events: Iterable[LegEvent]) -> tuple[Visit, ...]:
     for event in events:
         if event.kind in VISIT_KINDS:
             by_id.setdefault(_visit_id(event), []).append(event)
-    return tuple(_visit(visit_id, found) for visit_id, found in sorted(by_id.items()))
+    return tuple(_visit(visit_id, found) for visit_id, found in sorted(by_id.items())[:KEPT_TIMES])
 
 
 def _visit_id(event: LegEvent) -> str:
-    return event.visit_id or f"{event.queue or ''}@{event.joined_ms or event.at_ms}"
+    """Its own, else queue and join time, which a leaving may not tell: such leavings of a queue are one visit."""
+    joined_ms = _joined_ms(event)
+    return event.visit_id or f"{event.queue or ''}@{'' if joined_ms is None else joined_ms}"
 
 
 def _joined_ms(event: LegEvent) -> int | None:

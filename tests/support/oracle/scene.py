@@ -114,7 +114,8 @@ def _guess_role(group: Group, leg: Leg, hint: Context | None, *, has_caller: boo
 
 def is_machine(scene: Scene, leg: Leg) -> bool:
     """Pseudo because of a flag, not because of the channel's name."""
-    return scene.role(leg) == "pseudo" and not is_root(scene, leg) and bool(leg.flags & {"machine_leg", "voicemail"})
+    is_flagged = "machine_leg" in leg.flags or ("voicemail" in leg.flags and leg.role_hint != "pseudo")
+    return scene.role(leg) == "pseudo" and not is_root(scene, leg) and is_flagged
 
 
 # -- causes and bridges
