@@ -65,11 +65,10 @@ def _take_event(state: Assembly, event: LegEvent, policy: Policy, out: list[Outp
         call = state.calls[key] = Call(event.tenant, home)
     if _is_over_limit(state, call, event.leg_id, policy, out, event.kind, event.at_ms):
         return
-    call.last_ms = max(call.last_ms, event.at_ms)
+    _hear(state, key, call, event.at_ms)
     leg = leg_of(call, event.leg_id)
     link, group_id = leg.link(), leg.group_id
     changed = fold(leg, event)
-    state.touched[key] = None
     if not changed and call.due_ms is not None:
         return
     mirror = mirror_of(call, leg, event, link)
@@ -93,8 +92,7 @@ def _take_control(state: Assembly, item: Facts | Linked, policy: Policy, out: li
             _meet_closed(state, state.closed[key], item, out, "linked" if isinstance(item, Linked) else "facts", at_ms)
             return
         call = state.calls[key] = Call(item.tenant, item.to)
-    call.last_ms = max(call.last_ms, at_ms)
-    state.touched[key] = None
+    _hear(state, key, call, at_ms)
     if isinstance(item, Linked):
         out += add_link(call, item)
         if not (call.legs or call.rows or call.row):
@@ -108,6 +106,13 @@ def _take_control(state: Assembly, item: Facts | Linked, policy: Policy, out: li
         add_facts(call, item)
         _place(call, out, item.leg.leg_id, item.via)
     _mark_dirty(state, key, call)
+
+
+def _hear(state: Assembly, key: str, call: Call, at_ms: int) -> None:
+    """Facts of this moment come: what was found out of those so far no longer holds."""
+    call.last_ms = max(call.last_ms, at_ms)
+    call.complete_ms = call.settling = None
+    state.touched[key] = None
 
 
 def _see_core(state: Assembly, seen: CoreSeen) -> bool:
@@ -201,16 +206,24 @@ def _work_off(state: Assembly, until_ms: int, policy: Policy, out: list[Output])
 
 def _look_at(state: Assembly, key: str, call: Call, policy: Policy, out: list[Output]) -> None:
     state.touched[key] = None
-    if not call.is_signpost:
-        race = read(call.key, call.legs, policy, call.through, state.cores.get(call.tenant, NO_CORES))
-        if state.now_ms < _kept_until_ms(call, race, policy):
+    if call.is_signpost:
+        if state.now_ms < call.last_ms + policy.retention_ms:
+            _schedule(state, key, call, None, policy)
+            return
+    elif call.complete_ms is None or state.now_ms < _kept_until_ms(call, call.complete_ms, policy):
+        race = _reading(state, call, policy)
+        if state.now_ms < _kept_until_ms(call, race.complete_ms, policy):
             publish(state, call, race, policy, out)
             _schedule(state, key, call, race, policy)
             return
-    elif state.now_ms < call.last_ms + policy.retention_ms:
-        _schedule(state, key, call, None, policy)
-        return
     _close(state, key, call, policy, out)
+
+
+def _reading(state: Assembly, call: Call, policy: Policy) -> Race:
+    settling = call.settling
+    return (
+        settling.race if settling is not None else read(call.key, call.legs, policy, call.through, state.cores.get(call.tenant, NO_CORES))
+    )
 
 
 def _close(state: Assembly, key: str, call: Call, policy: Policy, out: list[Output]) -> None:
@@ -237,14 +250,14 @@ def _due_ms(state: Assembly, call: Call, race: Race | None, policy: Policy) -> i
     if race is None:
         return call.last_ms + policy.retention_ms
     if state.now_ms >= race.complete_ms:
-        return _kept_until_ms(call, race, policy)
+        return _kept_until_ms(call, race.complete_ms, policy)
     deadlines = [deadline_ms(leg, race) for leg in call.legs.values() if leg.end is None]
     return min([at_ms for at_ms in deadlines if at_ms > state.now_ms] + [race.complete_ms])
 
 
-def _kept_until_ms(call: Call, race: Race, policy: Policy) -> int:
+def _kept_until_ms(call: Call, complete_ms: int, policy: Policy) -> int:
     """A key whose legs have all gone elsewhere is complete at once, but they may come back: so its last word counts too."""
-    return max(race.complete_ms, call.last_ms) + policy.retention_ms
+    return max(complete_ms, call.last_ms) + policy.retention_ms
 
 
 # Reviews.
@@ -266,6 +279,6 @@ def _review_dirty(state: Assembly, policy: Policy, out: list[Output]) -> None:
 
 def _review(state: Assembly, key: str, call: Call, policy: Policy, out: list[Output]) -> None:
     call.is_dirty = False
-    race = read(call.key, call.legs, policy, call.through, state.cores.get(call.tenant, NO_CORES))
+    race = _reading(state, call, policy)
     publish(state, call, race, policy, out)
     _schedule(state, key, call, None if call.is_signpost else race, policy)

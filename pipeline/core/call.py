@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from msgspec.structs import replace
 
 from pipeline.core.leg import Leg, leg_of_stored, merge, merge_link, stored_leg
-from pipeline.core.model import LegEvent
+from pipeline.core.model import LegEvent, Verdict
+from pipeline.core.race import Race
 from pipeline.core.routing import GROUP_RANK, MAX_HOPS, MOST_VIA, Facts, Linked, parent_of
 from pipeline.core.stored import CallUnit, LegUnit, Link, StoredCall, StoredPublished
 
@@ -28,10 +29,20 @@ class Published:
         self.digest = digest  # of the whole record, once final
 
 
-class Call:
-    """The state behind one key, with the fields of StoredCall."""
+class Settling:
+    """What the last review found in a call of which every leg has ended. It holds until another fact comes."""
 
-    __slots__ = (*StoredCall.__struct_fields__,)
+    __slots__ = ("race", "verdicts")
+
+    def __init__(self, race: Race, verdicts: dict[str, Verdict]) -> None:
+        self.race = race
+        self.verdicts = verdicts
+
+
+class Call:
+    """The state behind one key, with the fields of StoredCall; what it knows besides can be found out again."""
+
+    __slots__ = (*StoredCall.__struct_fields__, "complete_ms", "settling")
 
     def __init__(self, tenant: str, key: str) -> None:
         self.tenant = tenant
@@ -53,6 +64,8 @@ class Call:
         self.call_units: dict[str, CallUnit] = {}
         self.due_ms: int | None = None  # when stream time has to look at this call again
         self.is_dirty = False  # facts came in since the last review
+        self.complete_ms: int | None = None  # as the last review found it, until another fact comes
+        self.settling: Settling | None = None
 
     @property
     def up(self) -> Link | None:

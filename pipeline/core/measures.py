@@ -80,8 +80,7 @@ def caller_queue(race: Race) -> str | None:
 
 def root_caller(race: Race) -> Leg | None:
     """Return the caller's leg: of several the earliest root."""
-    callers = [leg for leg_id, leg in race.legs.items() if race.roles[leg_id] == "caller" and leg.is_real]
-    return min(callers, key=lambda leg: (leg.leg_id not in race.roots, leg.offered_ms or 0, leg.leg_id), default=None)
+    return race.root_caller
 
 
 def call_queue(race: Race) -> str | None:
@@ -95,7 +94,7 @@ def call_queue(race: Race) -> str | None:
 
 def first_offer(race: Race) -> Leg | None:
     """Return the earliest offered leg of a call, or None."""
-    return min(offers(race), key=lambda leg: (leg.offered_ms or 0, leg.leg_id), default=None)
+    return race.first_offer
 
 
 def wait_ms(race: Race) -> int | None:

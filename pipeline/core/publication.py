@@ -8,7 +8,7 @@ from typing import TypeVar
 import msgspec
 
 from pipeline.core.assembly import Assembly, Output
-from pipeline.core.call import Call, Published
+from pipeline.core.call import Call, Published, Settling
 from pipeline.core.classify import CallVerdict, judge, judge_call
 from pipeline.core.leg import Leg
 from pipeline.core.model import CallRow, LegRow, Policy, Verdict
@@ -23,7 +23,8 @@ R = TypeVar("R", LegRow, CallRow)
 def publish(state: Assembly, call: Call, race: Race, policy: Policy, out: list[Output]) -> None:
     """Judge every leg and the call again; put out what changed, and move what is counted."""
     final = state.now_ms >= race.complete_ms
-    verdicts = _verdicts(call, race, final=final, now_ms=state.now_ms)
+    settling = call.settling
+    verdicts = settling.verdicts if settling is not None else _verdicts(call, race, final=final, now_ms=state.now_ms)
     for leg_id, verdict in verdicts.items():
         _publish_leg(call, call.legs[leg_id], verdict, race, out, final=final)
     for leg_id in sorted(call.rows.keys() - verdicts.keys()):
@@ -31,6 +32,8 @@ def publish(state: Assembly, call: Call, race: Race, policy: Policy, out: list[O
     spoken = judge_call(race, verdicts)
     _publish_call(call, race, verdicts, spoken, out, final=final)
     _count(state, call, leg_units(race, verdicts, complete=final), call_units(race, verdicts, spoken, complete=final), policy)
+    call.complete_ms = race.complete_ms
+    call.settling = Settling(race, verdicts) if not final and _will_stay(race, verdicts) else None
 
 
 def _count(state: Assembly, call: Call, legs: LegUnits, calls: CallUnits, policy: Policy) -> None:
@@ -49,6 +52,11 @@ def _count(state: Assembly, call: Call, legs: LegUnits, calls: CallUnits, policy
         if was != now:
             changes.add_call(state.deltas, was, now, is_new_call=is_new)
     call.leg_units, call.call_units = legs, calls
+
+
+def _will_stay(race: Race, verdicts: dict[str, Verdict]) -> bool:
+    """Tell whether the verdicts will be the same when the call is complete, if no other fact comes: only L0 asks for that."""
+    return all(leg.end is not None for leg in race.legs.values()) and all(verdict.rule != "L0" for verdict in verdicts.values())
 
 
 def _verdicts(call: Call, race: Race, *, final: bool, now_ms: int) -> dict[str, Verdict]:

@@ -53,8 +53,8 @@ class Race:
     """A call as its legs tell it. `roots` are the legs without a link (in a ring of links: the least id)."""
 
     __slots__ = (
-        "bridged", "call_id", "caller_ends", "complete_ms", "connected", "context", "cores", "has_visits", "legs", "machines", "picks",
-        "policy", "roles", "roots", "size", "unseen", "wins",
+        "bridged", "call_id", "caller_ends", "complete_ms", "connected", "context", "cores", "first_offer", "has_visits", "legs", "machines",
+        "offers", "picks", "policy", "roles", "root_caller", "roots", "size", "unseen", "wins",
     )  # fmt: skip
 
     def __init__(
@@ -95,6 +95,9 @@ class Race:
         self.has_visits = has_visits
         self.complete_ms = complete_ms  # the stream time at which the call is complete, if nothing more comes (verdicts, section 4)
         self.size = size  # legs of which more than a bridge or a note is known
+        self.offers = [leg for leg_id, leg in legs.items() if leg.is_real and roles[leg_id] in ("agent", "customer")]
+        self.first_offer = _earliest(self.offers)
+        self.root_caller = _root_caller(legs, roles, roots)
 
     @property
     def winner(self) -> Moment | None:
@@ -340,7 +343,20 @@ def _lasts(stay: Stay, until_ms: int) -> bool:
 
 def offers(race: Race) -> list[Leg]:
     """Return the legs that somebody was offered: an agent's or a customer's, of which more than a bridge or a note is known."""
-    return [leg for leg_id, leg in race.legs.items() if leg.is_real and race.roles[leg_id] in ("agent", "customer")]
+    return race.offers
+
+
+def _earliest(offered: list[Leg]) -> Leg | None:
+    first: Leg | None = None
+    for leg in offered:
+        if first is None or (leg.offered_ms or 0, leg.leg_id) < (first.offered_ms or 0, first.leg_id):
+            first = leg
+    return first
+
+
+def _root_caller(legs: dict[str, Leg], roles: dict[str, Role], roots: set[str]) -> Leg | None:
+    callers = [leg for leg_id, leg in legs.items() if roles[leg_id] == "caller" and leg.is_real]
+    return _earliest([leg for leg in callers if leg.leg_id in roots] or callers)
 
 
 def deadline_ms(leg: Leg, race: Race) -> int:

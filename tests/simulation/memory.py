@@ -8,7 +8,7 @@ from typing import Any
 from pipeline.app import codec
 from pipeline.app.assemble import AssembleStep
 from pipeline.app.tally import TallyStep
-from pipeline.core.assembly import DUE_SLOT, Assembly
+from pipeline.core.assembly import Assembly
 from pipeline.core.totals import Totals
 from pipeline.engine.step import RESERVED, Stage, Step
 from pipeline.engine.writer import Position
@@ -16,8 +16,8 @@ from tests.simulation.broker import Broker
 from tests.simulation.log import Place
 
 HOMES = ("calls", "closed")
-DERIVED = {"agenda", "dirty"}
-PASSING = ("touched", "dropped", "moved")
+DERIVED = {"agenda", "dirty", "unsaid", "is_due"}
+PASSING = ("touched", "deltas", "moved")
 """Words in the names of what `drain` empties."""
 
 
@@ -59,7 +59,7 @@ def _homes(homes: dict[str, Any]) -> dict[str, bytes | None]:
 
 def _differing_agenda(ours: Assembly, theirs: Assembly, place: Place) -> Iterator[str]:
     """What is due after a restart must be due in memory too; what is not valid any more may stand there as well."""
-    missing = {entry for entry in theirs.agenda if entry[1] != DUE_SLOT} - set(ours.agenda)
+    missing = set(theirs.agenda) - set(ours.agenda)
     yield from (f"agenda of {place}: {entry} is missing" for entry in sorted(missing))
     if ours.dirty.keys() != theirs.dirty.keys():
         yield f"dirty of {place}: {_short(list(ours.dirty), list(theirs.dirty))}"
