@@ -9,9 +9,12 @@ once, every other round backwards; a row is the round whose cost is in the middl
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from itertools import chain
+
+import msgspec
 
 from pipeline.errors import CallverdictError
 from pipeline.workbench import benchcost, benchgrowth, benchlatency, benchown, benchpeers
@@ -71,7 +74,7 @@ def measured(plan: Plan, say: Say, keep: Callable[[list[Row]], object]) -> list[
         bench = opened(plan, say, stack)
         for name in rounds(names, plan.rounds):
             say(f"{name}:")
-            found[name].append(ROWS[name](bench))
+            found[name].append(msgspec.structs.replace(ROWS[name](bench), load=round(os.getloadavg()[0], 1)))
             say(f"  {told(found[name][-1])}")
             keep(known(found))
     return known(found)

@@ -41,7 +41,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One measurement. `missing` says why there is none.
 
     CPU is that of the measured processes, user and system; `events_per_s` goes by the clock, with the worker on one core. `warm`: the
-    share of the work before which nothing counts, except in `whole_us_per_event`, where the start counts too.
+    share of the work before which nothing counts, except in `whole_us_per_event`, where the start counts too. `load`: the machine's load
+    average of the last minute, the bench's own included: well above the number of cores, figures by the clock say nothing.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     restore_cpu_s: float | None = None
     decoder_us: dict[str, float] = {}
     rounds: tuple[float, ...] = ()
+    load: float | None = None
     checked: str = ""
     missing: str = ""
 

@@ -31,6 +31,7 @@ COLUMNS = (
     ("restored_bytes_per_open_call", "when restored"),
     ("restore_s", "restart s"),
     ("restore_cpu_s", "restart CPU s"),
+    ("load", "load"),
 )
 """A column is shown if any row has it."""
 
