@@ -15,6 +15,7 @@ from pipeline.core import assemble, assembly
 from pipeline.core.assembly import Assembly, Drained, Output
 from pipeline.core.model import CallRow, LegEvent, LegRow, Policy, Retired
 from pipeline.core.routing import DIRECT, CoreSeen, Facts, Item, Linked, Review, Watermark, home_of, state_key
+from pipeline.core.shelf import Shelf
 from pipeline.core.totals import Reached, partial_of
 from pipeline.engine.ending import Halt
 from pipeline.engine.records import ConsumerRecord, Record
@@ -26,6 +27,8 @@ Rows = dict[tuple[str, bytes], LegRow | CallRow]
 """(topic, key) -> the last row of this chunk"""
 REVIEW = codec.encode(Review())
 SENT_ON = ("sent-on", b"")
+MOST_WARM = 5_000
+"""Calls of one partition that are kept opened, 6 kB each: as many as ring and talk at once in a large centre."""
 """Header of an event that another partition took in: it was not of the future there, and no other broker's clock may say it is."""
 
 
@@ -51,7 +54,7 @@ class AssembleStep:
         self._bad = bad
         self._clock_error_ms = clock_error_ms
         self._telemetry = telemetry
-        self._state = Assembly()
+        self._state = Assembly(Shelf(codec.opened_call))
         self._stored_sizes: tuple[int, ...] | None = None
         self._facts_sent: set[int] = set()  # by the chunk at hand, to these partitions
         self._broker_ms = -1  # of the newest record that a producer wrote here itself
@@ -80,7 +83,7 @@ class AssembleStep:
         self._state.origins = {
             origin: at_ms for origin, at_ms in self._state.origins.items() if origin == DIRECT or origin.rpartition("/")[0] in self._origins
         }
-        assembly.restored(self._state)
+        assembly.restored(self._state, codec.standing)
 
     def opened(self, *, backlog: bool) -> Batch | None:  # noqa: ARG002 - it makes no difference here
         """Note down the sizes of the windows that are counted. Raises Halt if the stored counts were made for others."""
@@ -190,6 +193,7 @@ class AssembleStep:
             changes.append(codec.clock_record((self._state.now_ms, self._state.origins)))
         if drained.cores_moved:
             changes.append(codec.cores_record(self._state.cores))
+        self._state.calls.cool(MOST_WARM, codec.call_image)
         return changes
 
     def _broadcast(self, drained: Drained, outputs: Outputs) -> None:

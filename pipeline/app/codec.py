@@ -6,12 +6,16 @@ Here is neither Faust nor a Kafka client: `replay` and `explain` read and write 
 
 from __future__ import annotations
 
+import struct
 import zlib
 
+import cramjam
 import msgspec
 
 from pipeline.app.topics import SCHEMA_VERSION
+from pipeline.core.assembly import Standing
 from pipeline.core.call import Call, call_of_stored, stored_call
+from pipeline.core.inspection import began, is_open
 from pipeline.core.model import AgentTallyRow, AuditRow, CallRow, LateRow, LegEvent, LegRow, TallyRow, WindowRow
 from pipeline.core.routing import Control, Item
 from pipeline.core.stored import Closed, StoredCall, Total
@@ -91,9 +95,11 @@ def decode_tally_item(value: bytes | None) -> Partial | Reached:
 
 _PLAIN, _PACKED = b"\x01", b"\x02"
 _PACK_FROM_BYTES = 200_000
+_SHORT_CALL, _LARGE_CALL = b"\x03", b"\x04"
+_STANDING = struct.Struct(">c?qq")  # which of these two; is_dirty, due_ms, began_ms; -1: None
 HOME = b"h"
 """Begins the key of a call, or of what is left of it."""
-_CALL, _CLOSED, _TOTAL, _CLOCK = b"c", b"z", b"t", b"w"
+_CLOSED, _TOTAL, _CLOCK = b"z", b"t", b"w"
 _pack = msgspec.msgpack.Encoder(order="deterministic").encode
 _total_key = msgspec.json.Decoder(TotalKey)
 _call, _closed = msgspec.msgpack.Decoder(StoredCall), msgspec.msgpack.Decoder(Closed)
@@ -117,7 +123,31 @@ def home_record(key: str, home: Call | Closed | None) -> tuple[bytes, bytes | No
     """Return the changelog record of a key of calls."""
     if home is None:
         return HOME + key.encode(), None
-    return HOME + key.encode(), _image(_CALL + _pack(stored_call(home)) if isinstance(home, Call) else _CLOSED + _pack(home))
+    return HOME + key.encode(), call_image(home) if isinstance(home, Call) else _image(_CLOSED + _pack(home))
+
+
+def call_image(call: Call) -> bytes:
+    """Return a call as the changelog holds it: how it stands, then its facts, a third as long as they are."""
+    facts = _pack(stored_call(call))
+    is_large = len(facts) >= _PACK_FROM_BYTES
+    layout = _LARGE_CALL if is_large else _SHORT_CALL
+    due_ms, began_ms = -1 if call.due_ms is None else call.due_ms, began(call) if call.legs and is_open(call) else -1
+    return _STANDING.pack(layout, call.is_dirty, due_ms, began_ms) + (
+        zlib.compress(facts, 1) if is_large else bytes(cramjam.lz4.compress_block(facts))
+    )
+
+
+def standing(image: bytes) -> Standing:
+    """Return how a call stands, read off its image."""
+    _, is_dirty, due_ms, began_ms = _STANDING.unpack_from(image)
+    return Standing(is_dirty, None if due_ms < 0 else due_ms, None if began_ms < 0 else began_ms)
+
+
+def opened_call(image: bytes) -> Call:
+    """Return the call that `call_image` was given."""
+    facts = image[_STANDING.size :]
+    plain = zlib.decompress(facts) if image[:1] == _LARGE_CALL else bytes(cramjam.lz4.decompress_block(facts))
+    return call_of_stored(_call.decode(plain))
 
 
 def total_record(key: TotalKey, total: Total | None) -> tuple[bytes, bytes | None]:
@@ -161,12 +191,15 @@ def _opened(key: bytes, value: bytes) -> tuple[bytes, bytes]:
     return image[:1], image[1:]
 
 
-def home_of_record(key: bytes, value: bytes | None) -> tuple[str, Call | Closed | None]:
-    """Return what `home_record` was given."""
-    if value is None:
-        return key[1:].decode(), None
+def home_of_record(key: bytes, value: bytes | None) -> tuple[str, bytes | Closed | None]:
+    """Return what `home_record` was given, a call as its image."""
+    name = key[1:].decode()
+    if value is None or value[:1] in (_SHORT_CALL, _LARGE_CALL):
+        return name, value
     what, image = _opened(key, value)
-    return key[1:].decode(), call_of_stored(_call.decode(image)) if what == _CALL else _closed.decode(image)
+    if what != _CLOSED:
+        raise UnknownStateError(key)
+    return name, _closed.decode(image)
 
 
 def total_of_record(key: bytes, value: bytes | None) -> tuple[TotalKey, Total | None]:

@@ -12,6 +12,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from pipeline.app.assemble import AssembleStep
+from pipeline.app.codec import standing
 from pipeline.app.telemetry import NAMED
 from pipeline.core.assembly import Assembly
 from pipeline.core.call import Call
@@ -32,10 +33,14 @@ class Counted(NamedTuple):
     until_s: float
 
 
-def counted(calls: Sequence[Call]) -> Counted:
-    """Not in the event loop: it looks at every call."""
+def counted(calls: Sequence[Call], images: Sequence[bytes]) -> Counted:
+    """Not in the event loop: it looks at every call, at those that are put away by what stands on their images."""
     begin_s = clock.elapsed_s()
     found = open_calls(calls)
+    begun_ms = [began_ms for began_ms in (standing(image).began_ms for image in images) if began_ms is not None]
+    if begun_ms:
+        oldest_ms = min(begun_ms)
+        found = Open(found.calls + len(begun_ms), oldest_ms if found.oldest_ms is None else min(found.oldest_ms, oldest_ms))
     end_s = clock.elapsed_s()
     return Counted(found, end_s + max(FRESH_S, SHARE * (end_s - begin_s)))
 
@@ -54,7 +59,7 @@ class Gauges(Collector):
         for partition, state in states.items():
             known = self._counted.get(partition)
             if known is None or clock.elapsed_s() > known.until_s:
-                self._counted[partition] = await asyncio.to_thread(counted, list(state.calls.values()))
+                self._counted[partition] = await asyncio.to_thread(counted, [*state.calls.warm.values()], [*state.calls.images.values()])
 
     def _states(self) -> dict[int, Assembly]:
         return {place.partition: step.state for place, step in self._engine.steps() if isinstance(step, AssembleStep)}

@@ -126,11 +126,16 @@ def _see_core(state: Assembly, seen: CoreSeen) -> bool:
         del cores[min(cores, key=lambda core_id: (cores[core_id], core_id))]
     state.cores_moved = True
     if len(cores) > 1:
+        ended: list[str] = []
         for key, call in state.calls.items():
             if call.tenant == seen.tenant and any(
                 leg.end is None and starts_after(leg, {seen.source: cores}) for leg in call.legs.values()
             ):
-                _mark_dirty(state, key, call)
+                ended.append(key)
+        for key in ended:
+            found = state.calls.get(key)
+            if found is not None:
+                _mark_dirty(state, key, found)
     return True
 
 
@@ -230,7 +235,7 @@ def _close(state: Assembly, key: str, call: Call, policy: Policy, out: list[Outp
     out += [Retired(call.tenant, call.key, leg_id) for leg_id, row in sorted(call.rows.items()) if row.revision and not row.said]
     if call.row is not None and not call.row.said:
         out.append(Retired(call.tenant, call.key, None))
-    del state.calls[key]
+    state.calls.drop(key)
     if not (call.rows or call.row or call.is_signpost):
         return  # it never had anything to say, so nothing can be late
     closed = state.closed[key] = Closed(

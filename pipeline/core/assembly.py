@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import heapq
+from collections.abc import Callable
 from typing import NamedTuple
 
 from pipeline.core.call import Call
 from pipeline.core.model import CallRow, LateRow, LegRow, Retired
 from pipeline.core.routing import CoreSeen, Facts, Linked
+from pipeline.core.shelf import Shelf
 from pipeline.core.stored import Closed
 from pipeline.core.tally import Deltas
 
@@ -24,11 +26,11 @@ class Assembly:
 
     __slots__ = ("agenda", "calls", "clock_moved", "closed", "cores", "cores_moved", "deltas", "dirty", "now_ms", "origins", "touched")
 
-    def __init__(self) -> None:
+    def __init__(self, calls: Shelf | None = None) -> None:
         self.now_ms = NEVER_MS  # stream time: the least watermark of all origins, never back
         self.origins: dict[str, int] = {}
         self.cores: dict[str, dict[str, dict[str, int]]] = {}  # tenant -> source -> core_id -> when that run of the switch was first seen
-        self.calls: dict[str, Call] = {}
+        self.calls = Shelf() if calls is None else calls
         self.closed: dict[str, Closed] = {}
         self.agenda: list[tuple[int, int, str]] = []  # heap of (due_ms, DUE_..., key)
         self.dirty: dict[str, Call] = {}
@@ -36,6 +38,14 @@ class Assembly:
         self.deltas: Deltas = {}  # of the tallies, since the last drain
         self.clock_moved = False
         self.cores_moved = False
+
+
+class Standing(NamedTuple):
+    """How a call stands, without its facts. `began_ms` of an open one, else None (inspection)."""
+
+    is_dirty: bool
+    due_ms: int | None
+    began_ms: int | None
 
 
 class Drained(NamedTuple):
@@ -56,20 +66,25 @@ def drain(state: Assembly) -> Drained:
     return drained
 
 
-def restore_home(state: Assembly, key: str, home: Call | Closed | None) -> None:
-    """Put a stored call (or what is left of it) back; None takes it out."""
-    state.calls.pop(key, None)
+def restore_home(state: Assembly, key: str, home: bytes | Closed | None) -> None:
+    """Put the image of a call, or what is left of one, back; None takes it out."""
     state.closed.pop(key, None)
-    if isinstance(home, Call):
-        state.calls[key] = home
-    elif home is not None:
+    if isinstance(home, bytes):
+        state.calls.shelve(key, home)
+        return
+    state.calls.drop(key)
+    if home is not None:
         state.closed[key] = home
 
 
-def restored(state: Assembly) -> None:
-    """Rebuild what is derived, once everything stored is back."""
-    state.dirty = {key: call for key, call in sorted(state.calls.items()) if call.is_dirty}
-    agenda = [(call.due_ms, DUE_CALL, key) for key, call in state.calls.items() if call.due_ms is not None]
+def restored(state: Assembly, standing: Callable[[bytes], Standing]) -> None:
+    """Rebuild what is derived, once everything stored is back. `standing` reads it off an image."""
+    stands = {key: standing(image) for key, image in state.calls.images.items()}
+    for key in sorted(key for key, stand in stands.items() if stand.is_dirty):
+        call = state.calls.get(key)
+        if call is not None:
+            state.dirty[key] = call
+    agenda = [(stand.due_ms, DUE_CALL, key) for key, stand in stands.items() if stand.due_ms is not None]
     agenda += [(closed.until_ms, DUE_CLOSED, key) for key, closed in state.closed.items()]
     heapq.heapify(agenda)
     state.agenda = agenda

@@ -14,7 +14,7 @@ CALL_PARTS = (*(f"calls_{outcome}" for outcome in OUTCOMES), "calls_pending")
 
 
 class Open(NamedTuple):
-    """Calls that are not complete, and when the oldest of them began (its first leg's offer)."""
+    """Calls that are not complete, and when the oldest of them began."""
 
     calls: int
     oldest_ms: int | None
@@ -44,8 +44,8 @@ def is_open(call: Call) -> bool:
 
 
 def began(call: Call) -> int:
-    first = next(iter(call.legs.values()))
-    return first.last_ms if first.offered_ms is None else first.offered_ms
+    """Return the earliest offer of its legs, which are not kept in any order."""
+    return min([leg.last_ms if leg.offered_ms is None else leg.offered_ms for leg in call.legs.values()])
 
 
 def imbalance(row: LegTally) -> int:

@@ -120,7 +120,7 @@ def test_state_is_empty_after_retention_and_marker_life(events: list[LegEvent], 
         flow.send_watermark(max(event.at_ms for event in events) + FAR_MS + 2 * POLICY.closed_memory_ms)
         drain(flow, Random(seed), 5)
     for state in flow.parts:
-        assert (state.calls, state.closed, state.dirty) == ({}, {}, {})
+        assert (len(state.calls), state.closed, state.dirty) == (0, {}, {})
     assert flow.totals.totals == {}
 
 
