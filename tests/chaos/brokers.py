@@ -72,14 +72,14 @@ class Brokers:
 class Gauge:
     """How many records of the inputs are not committed, by offsets. While no broker answers it says what it last heard.
 
-    A consumer that waits for a frozen coordinator may wait for ever, whatever its timeout: it is left alone then, and a new one asks.
+    Committed offsets are the admin client's: a consumer answers from what it remembers, and after a frozen coordinator for ever so.
     """
 
     def __init__(self, bootstrap: str, group: str, places: Sequence[TopicPartition]) -> None:
         self._bootstrap = bootstrap
         self._group = group
         self._places = list(places)
-        self._consumer: AIOKafkaConsumer | None = None
+        self._clients: tuple[AIOKafkaAdminClient, AIOKafkaConsumer] | None = None
         self._left: set[asyncio.Task[None]] = set()
         self._behind = 1
         self._asked_s = 0.0
@@ -114,23 +114,25 @@ class Gauge:
         return self._behind
 
     async def _ask(self) -> dict[TopicPartition, tuple[int, int]]:
-        if self._consumer is None:
-            self._consumer = AIOKafkaConsumer(
-                bootstrap_servers=self._bootstrap, group_id=self._group, enable_auto_commit=False, isolation_level="read_committed",
-                request_timeout_ms=5_000,
-            )  # fmt: skip
-            self._consumer.assign(self._places)
-            await self._consumer.start()
-        ends: dict[TopicPartition, int] = await self._consumer.end_offsets(self._places)
-        committed = [await self._consumer.committed(place) for place in self._places]
-        return {place: (-1 if at is None else at, ends[place]) for place, at in zip(self._places, committed, strict=True)}
+        if self._clients is None:
+            self._clients = (
+                AIOKafkaAdminClient(bootstrap_servers=self._bootstrap, request_timeout_ms=5_000),
+                AIOKafkaConsumer(bootstrap_servers=self._bootstrap, isolation_level="read_committed", request_timeout_ms=5_000),
+            )
+            for client in self._clients:
+                await client.start()
+        admin, consumer = self._clients
+        ends: dict[TopicPartition, int] = await consumer.end_offsets(self._places)
+        committed = await admin.list_consumer_group_offsets(self._group, partitions=self._places)
+        return {place: (committed[place].offset, ends[place]) for place in self._places}
 
     def _leave(self) -> None:
-        if self._consumer is not None:
-            self._left.add(asyncio.create_task(_stop(self._consumer)))
-        self._consumer = None
+        if self._clients is not None:
+            self._left.add(asyncio.create_task(_stop(*self._clients)))
+        self._clients = None
 
 
-async def _stop(consumer: AIOKafkaConsumer) -> None:
-    with suppress(KafkaError, TimeoutError, asyncio.CancelledError):
-        await consumer.stop()
+async def _stop(admin: AIOKafkaAdminClient, consumer: AIOKafkaConsumer) -> None:
+    for stop in (admin.close, consumer.stop):
+        with suppress(KafkaError, TimeoutError, asyncio.CancelledError):
+            await stop()
