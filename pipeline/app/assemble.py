@@ -16,7 +16,8 @@ from pipeline.core.assembly import Assembly, Drained, Output
 from pipeline.core.model import CallRow, LegEvent, LegRow, Policy, Retired
 from pipeline.core.routing import DIRECT, CoreSeen, Facts, Item, Linked, Review, Watermark, home_of, state_key
 from pipeline.core.shelf import Shelf
-from pipeline.core.totals import Reached, partial_of
+from pipeline.core.stored import Reached
+from pipeline.core.totals import partial_of
 from pipeline.engine.ending import Halt
 from pipeline.engine.records import ConsumerRecord, Record
 from pipeline.engine.step import Batch

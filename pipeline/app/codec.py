@@ -18,8 +18,8 @@ from pipeline.core.call import Call, call_of_stored, stored_call
 from pipeline.core.inspection import began, is_open
 from pipeline.core.model import AgentTallyRow, AuditRow, CallRow, LateRow, LegEvent, LegRow, TallyRow, WindowRow
 from pipeline.core.routing import Control, Item
-from pipeline.core.stored import Closed, StoredCall, Total
-from pipeline.core.totals import Partial, Reached, TotalKey
+from pipeline.core.stored import Closed, Partial, Reached, StoredCall, Total
+from pipeline.core.totals import TotalKey
 from pipeline.errors import BadRecord
 from pipeline.vendors import canonical
 

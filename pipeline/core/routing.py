@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from pipeline.core.model import LATEST_MS, MAX_ID_LENGTH, AtMs, Id, LegEvent
-from pipeline.core.stored import Rank, StoredLeg
+from pipeline.core.stored import Rank, StoredLeg, Tenant
 
 GROUP_RANK = 1_000
 """A group stands above its roots like a parent, behind every real link."""
@@ -25,7 +25,6 @@ DIRECT = ""
 """The origin of events that a producer wrote to calls.events itself."""
 
 
-Tenant = Annotated[str, Meta(max_length=MAX_ID_LENGTH)]
 Revision = Annotated[int, Meta(ge=0, le=2**53)]
 
 

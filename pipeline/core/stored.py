@@ -1,17 +1,33 @@
-"""Facts and calls as bytes hold them: in the changelog, and where one key passes facts on to another.
+"""Facts, calls and counts as bytes hold them: in the changelog, and where one key or stage passes them on to another.
 
 Arrays, so that their order is the layout. What works on them are the classes of leg.py and call.py, which have the same fields.
 """
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
 
-from pipeline.core.model import CONTEXTS, ROLES, AtMs, Direction, DurationMs, EndedBy, Id, QueueExit, SipStatus, Word
+from pipeline.core.model import (
+    CONTEXTS,
+    LATEST_MS,
+    MAX_ID_LENGTH,
+    ROLES,
+    AtMs,
+    Attribution,
+    ChangeReason,
+    Direction,
+    DurationMs,
+    EndedBy,
+    Id,
+    QueueExit,
+    SipStatus,
+    Word,
+)  # fmt: skip
 
+Tenant = Annotated[str, Meta(max_length=MAX_ID_LENGTH)]
 NO_LINK_RANK = 1_000
 Rank = Annotated[int, Meta(ge=0, le=NO_LINK_RANK)]
 Times = Annotated[list[AtMs], Meta(min_length=1, max_length=64)]
@@ -123,6 +139,42 @@ class Total(msgspec.Struct, array_like=True, gc=False):
     counts: Sum = {}
     said: int = 0
     late: int = 0  # bits: places of reasons in model.REASONS
+
+
+Kind = Literal["queue", "agent"]
+Count = Annotated[int, Meta(ge=-(2**53), le=2**53)]
+PartitionNumber = Annotated[int, Meta(ge=0, le=2**31 - 1)]
+
+
+class Cause(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One change after a base window's time: what changed it, why, and by how much."""
+
+    reason: ChangeReason
+    call_id: Id
+    leg_id: Id | None
+    rule: str | None
+    at_ms: AtMs
+    counts: Sum
+
+
+class Partial(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="partial", tag_field="control", gc=False):
+    """By how much one base window changed in one chunk of one partition of calls.events. `counts`: see tally.Sum."""
+
+    tenant: Tenant
+    kind: Kind
+    name: Word
+    attribution: Attribution
+    start_ms: AtMs
+    steps: Annotated[int, Meta(ge=1, le=2**53)]
+    counts: dict[str, Count]
+    causes: list[Cause] = []
+
+
+class Reached(msgspec.Struct, frozen=True, kw_only=True, tag="reached", tag_field="control", gc=False):
+    """The stream time of one partition of calls.events."""
+
+    partition: PartitionNumber
+    at_ms: Annotated[int, Meta(ge=-1, le=LATEST_MS)]
 
 
 Link = tuple[int, str]

@@ -11,14 +11,10 @@ buckets (`waits:...`, `rings:<result>:...`, `race_legs:...`).
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping
-from typing import Literal
 
-import msgspec
-
-from pipeline.core.model import BANDS_S, AtMs, Attribution, ChangeReason, Id, Policy
+from pipeline.core.model import BANDS_S, Attribution, ChangeReason, Policy
 from pipeline.core.sketch import greatest
-from pipeline.core.stored import CallUnit, LegUnit, Sum
+from pipeline.core.stored import CallUnit, Cause, Kind, LegUnit, Sum
 from pipeline.core.window import base_ms
 
 OPEN = "open"
@@ -28,20 +24,8 @@ AGENT_SIZE_MS = 900_000
 EXPIRED = frozenset({"M1", "M2"})
 _BANDS_MS = tuple(seconds * 1000 for seconds in BANDS_S)
 
-Kind = Literal["queue", "agent"]
 DeltaKey = tuple[str, Kind, str, Attribution, int]
 """(tenant, kind, the queue's or agent's name, attribution, start of the base window ms)"""
-
-
-class Cause(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """One change after a base window's time: what changed it, why, and by how much."""
-
-    reason: ChangeReason
-    call_id: Id
-    leg_id: Id | None
-    rule: str | None
-    at_ms: AtMs
-    counts: Sum
 
 
 class Delta:
@@ -65,22 +49,23 @@ def sizes_of(kind: Kind, policy: Policy) -> tuple[int, ...]:
     return policy.window_sizes_ms if kind == "queue" else tuple(size for size in policy.window_sizes_ms if size >= AGENT_SIZE_MS)
 
 
-def pieces_of_leg(unit: LegUnit, kind: Kind) -> Iterator[Piece]:
-    """Yield what an offered leg adds to windows of its queue, or of its agent."""
+def pieces_of_leg(unit: LegUnit, kind: Kind) -> list[Piece]:
+    """Return what an offered leg adds to windows of its queue, or of its agent."""
     offered = {"legs_offered": 1, f"legs_{unit.word or 'pending'}": 1}
     outcome = _outcome_of_leg(unit, kind) if unit.word is not None else {}
     won = _race_of(unit, kind) if unit.race_ms is not None else {}
     talked = {"legs_talk_ms": unit.talk_ms} if unit.talk_ms else {}
-    yield "cohort", unit.offered_ms, offered | outcome | won | talked | ({} if unit.closed else {OPEN: 1})
+    pieces: list[Piece] = [("cohort", unit.offered_ms, offered | outcome | won | talked | ({} if unit.closed else {OPEN: 1}))]
     if unit.race_ms is not None:
-        yield "activity", unit.race_ms, won
+        pieces.append(("activity", unit.race_ms, won))
     if unit.word is None:
-        yield "activity", unit.offered_ms, offered
-        return
-    yield "activity", unit.offered_ms, {"legs_offered": 1, "legs_pending": 1}
-    yield "activity", unit.over_ms, {"legs_pending": -1, f"legs_{unit.word}": 1} | outcome
+        pieces.append(("activity", unit.offered_ms, offered))
+        return pieces
+    pieces.append(("activity", unit.offered_ms, {"legs_offered": 1, "legs_pending": 1}))
+    pieces.append(("activity", unit.over_ms, {"legs_pending": -1, f"legs_{unit.word}": 1} | outcome))
     if talked:
-        yield "activity", unit.ended_ms, talked
+        pieces.append(("activity", unit.ended_ms, talked))
+    return pieces
 
 
 def _race_of(unit: LegUnit, kind: Kind) -> Sum:
@@ -105,16 +90,18 @@ def _outcome_of_leg(unit: LegUnit, kind: Kind) -> Sum:
     return counts
 
 
-def pieces_of_call(unit: CallUnit) -> Iterator[Piece]:
-    """Yield what a visit or call adds to windows of its queue."""
+def pieces_of_call(unit: CallUnit) -> list[Piece]:
+    """Return what a visit or call adds to windows of its queue."""
     offered = {"calls_offered": 1, f"calls_{unit.outcome or 'pending'}": 1}
     outcome = _outcome_of_call(unit) if unit.outcome is not None else {}
-    yield "cohort", unit.offered_ms, offered | outcome | ({} if unit.closed else {OPEN: 1})
+    cohort: Piece = ("cohort", unit.offered_ms, offered | outcome | ({} if unit.closed else {OPEN: 1}))
     if unit.outcome is None:
-        yield "activity", unit.offered_ms, offered
-        return
-    yield "activity", unit.offered_ms, {"calls_offered": 1, "calls_pending": 1}
-    yield "activity", unit.over_ms, {"calls_pending": -1, f"calls_{unit.outcome}": 1} | outcome
+        return [cohort, ("activity", unit.offered_ms, offered)]
+    return [
+        cohort,
+        ("activity", unit.offered_ms, {"calls_offered": 1, "calls_pending": 1}),
+        ("activity", unit.over_ms, {"calls_pending": -1, f"calls_{unit.outcome}": 1} | outcome),
+    ]
 
 
 def _outcome_of_call(unit: CallUnit) -> Sum:
@@ -144,7 +131,7 @@ class Changes:
         self._call_id = call_id
         self._policy = policy
         self._now_ms = now_ms
-        self._bases: Mapping[Kind, int] = {kind: base_ms(sizes) for kind in ("queue", "agent") if (sizes := sizes_of(kind, policy))}
+        self._bases: dict[Kind, int] = {kind: base_ms(sizes) for kind in ("queue", "agent") if (sizes := sizes_of(kind, policy))}
 
     def add_leg(self, deltas: Deltas, leg_id: str, before: LegUnit | None, after: LegUnit | None, *, is_new_call: bool) -> None:
         """Let one state of a leg take the place of another."""
@@ -164,7 +151,7 @@ class Changes:
                 self._collect(sums, "queue", unit.queue, pieces_of_call(unit), sign)
         self._add(deltas, sums, _reason(before, after, is_new_call=is_new_call), None, None if after is None else after.rule)
 
-    def _collect(self, sums: dict[DeltaKey, Sum], kind: Kind, name: str, pieces: Iterator[Piece], sign: int) -> None:
+    def _collect(self, sums: dict[DeltaKey, Sum], kind: Kind, name: str, pieces: list[Piece], sign: int) -> None:
         base = self._bases[kind]
         for attribution, at_ms, counts in pieces:
             key = (self._tenant, kind, name, attribution, at_ms - at_ms % base)

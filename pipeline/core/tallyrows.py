@@ -7,8 +7,7 @@ from typing import Any
 
 from pipeline.core.model import BANDS_S, AgentTallyRow, Attribution, ChangeReason, LegTally, TallyRow, WindowState
 from pipeline.core.sketch import percentiles
-from pipeline.core.stored import Sum
-from pipeline.core.tally import Kind
+from pipeline.core.stored import Kind, Sum
 from pipeline.core.units import WORDS
 from pipeline.core.window import Window, local_start, offset_ms
 

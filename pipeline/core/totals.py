@@ -8,15 +8,10 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterator
-from typing import Annotated, NamedTuple, get_args
-
-import msgspec
-from msgspec import Meta
+from typing import NamedTuple, get_args
 
 from pipeline.core.model import (
-    LATEST_MS,
     AgentTallyRow,
-    AtMs,
     Attribution,
     AuditRow,
     ChangeReason,
@@ -24,16 +19,12 @@ from pipeline.core.model import (
     Policy,
     TallyRow,
     WindowState,
-    Word,
 )
-from pipeline.core.routing import Tenant
-from pipeline.core.stored import Sum, Total
-from pipeline.core.tally import OPEN, Cause, Delta, DeltaKey, Kind, sizes_of
+from pipeline.core.stored import Cause, Kind, Partial, Reached, Sum, Total
+from pipeline.core.tally import OPEN, Delta, DeltaKey, sizes_of
 from pipeline.core.tallyrows import row_of
 from pipeline.core.window import Window, local_window
 
-PartitionNumber = Annotated[int, Meta(ge=0, le=2**31 - 1)]
-Count = Annotated[int, Meta(ge=-(2**53), le=2**53)]
 REASONS: tuple[ChangeReason, ...] = get_args(ChangeReason)
 _EVERY_MS = 1_000
 _STATES: tuple[WindowState, ...] = ("open", "reopened", "final")
@@ -43,19 +34,6 @@ TotalKey = tuple[str, Kind, str, Attribution, int, int]
 """(tenant, kind, the queue's or agent's name, attribution, window size ms, window start ms)"""
 
 
-class Partial(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="partial", tag_field="control", gc=False):
-    """By how much one base window changed in one chunk of one partition of calls.events. `counts`: see tally.Sum."""
-
-    tenant: Tenant
-    kind: Kind
-    name: Word
-    attribution: Attribution
-    start_ms: AtMs
-    steps: Annotated[int, Meta(ge=1, le=2**53)]
-    counts: dict[str, Count]
-    causes: list[Cause] = []
-
-
 def partial_of(key: DeltaKey, delta: Delta) -> Partial:
     """Return a delta as a record."""
     tenant, kind, name, attribution, start_ms = key
@@ -63,13 +41,6 @@ def partial_of(key: DeltaKey, delta: Delta) -> Partial:
         tenant=tenant, kind=kind, name=name, attribution=attribution, start_ms=start_ms, steps=delta.steps, counts=delta.counts,
         causes=delta.causes,
     )  # fmt: skip
-
-
-class Reached(msgspec.Struct, frozen=True, kw_only=True, tag="reached", tag_field="control", gc=False):
-    """The stream time of one partition of calls.events."""
-
-    partition: PartitionNumber
-    at_ms: Annotated[int, Meta(ge=-1, le=LATEST_MS)]
 
 
 class Totals:

@@ -15,7 +15,8 @@ from pipeline.core import assemble, assembly, totals
 from pipeline.core.assembly import Assembly
 from pipeline.core.model import AgentTallyRow, AuditRow, CallRow, LateRow, LegEvent, LegRow, Policy, Retired, TallyRow
 from pipeline.core.routing import EVERY_ORIGIN, CoreSeen, Facts, Item, Linked, Review, Watermark, home_of, state_key
-from pipeline.core.totals import Reached, Totals, partial_of
+from pipeline.core.stored import Reached
+from pipeline.core.totals import Totals, partial_of
 
 Row = LegRow | CallRow | TallyRow | AgentTallyRow | AuditRow | LateRow
 
