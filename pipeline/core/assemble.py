@@ -13,9 +13,11 @@ from __future__ import annotations
 import heapq
 
 from pipeline.core.assembly import DUE_CALL, DUE_CLOSED, NEVER_MS, Assembly, Output
-from pipeline.core.call import Call, add_facts, add_link, leg_of, mirror_of, place
+from pipeline.core.call import Call, leg_of, mirror_of
 from pipeline.core.leg import Leg, fold, stored_leg
+from pipeline.core.links import add_link
 from pipeline.core.model import LateReason, LateRow, LegEvent, Policy, Retired
+from pipeline.core.placement import add_facts, place
 from pipeline.core.publication import publish, withdraw
 from pipeline.core.race import Cores, Race, deadline_ms, read, starts_after
 from pipeline.core.routing import DIRECT, EVERY_ORIGIN, CoreSeen, Facts, Item, Linked, Review, Watermark, home_of, state_key
@@ -66,6 +68,7 @@ def _take_event(state: Assembly, event: LegEvent, policy: Policy, out: list[Outp
     if _is_over_limit(state, call, event.leg_id, policy, out, event.kind, event.at_ms):
         return
     _hear(state, key, call, event.at_ms)
+    is_new = event.leg_id not in call.legs
     leg = leg_of(call, event.leg_id)
     link, group_id = leg.link(), leg.group_id
     changed = fold(leg, event)
@@ -75,7 +78,7 @@ def _take_event(state: Assembly, event: LegEvent, policy: Policy, out: list[Outp
     if mirror is not None:
         out.append(mirror)
     hangs_here = leg.parent == home or (leg.parent is None and leg.group_id is None and leg.leg_id == home)
-    if call.is_signpost or not hangs_here or leg.group_id != group_id:
+    if call.is_signpost or leg.group_id != group_id or (not hangs_here and (is_new or leg.link() != link)):
         _place(call, out)
     _mark_dirty(state, key, call)
     if event.origin == DIRECT:
@@ -96,15 +99,14 @@ def _take_control(state: Assembly, item: Facts | Linked, policy: Policy, out: li
     if isinstance(item, Linked):
         out += add_link(call, item)
         if not (call.legs or call.rows or call.row):
-            call.sent = call.up  # facts of the leg are there already
             _schedule(state, key, call, None, policy)  # it only knows where its leg hangs
             return
         _place(call, out)
     else:
         if _is_over_limit(state, call, item.leg.leg_id, policy, out, "facts", at_ms):
             return
-        add_facts(call, item)
-        _place(call, out, item.leg.leg_id, item.via)
+        if add_facts(call, item):
+            _place(call, out, item.leg.leg_id, item.via)
     _mark_dirty(state, key, call)
 
 

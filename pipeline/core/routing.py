@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from pipeline.core.model import LATEST_MS, MAX_ID_LENGTH, AtMs, Id, LegEvent
-from pipeline.core.stored import Rank, StoredLeg, Tenant
+from pipeline.core.stored import Rank, Says, StoredLeg, Tenant
 
 GROUP_RANK = 1_000
 """A group stands above its roots like a parent, behind every real link."""
@@ -29,7 +29,11 @@ Revision = Annotated[int, Meta(ge=0, le=2**53)]
 
 
 class Linked(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="linked", tag_field="control", gc=False):
-    """Tells the key `to` that a leg hangs under another leg or group. `ring`: its own link leads round in a ring of which it is the root."""
+    """Tells the key `to` how another leg or group stands to it.
+
+    hangs: it hangs under a leg, or a group is named with it. joins: it has legs under the group `to` and under the lesser group
+    `parent`, so that both are one call; no lesser one if that is `to`. left: it has no leg under the group `parent` any more.
+    """
 
     tenant: Tenant
     to: Id
@@ -38,16 +42,20 @@ class Linked(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=
     rank: Rank
     at_ms: AtMs
     hops: Annotated[int, Meta(ge=0, le=MAX_HOPS)] = 0
-    ring: bool = False
+    says: Says = "hangs"
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="facts", tag_field="control", gc=False):
-    """Hands one leg's folded facts to the key `to`. `via`: the keys they went through; `revision`: the last of its row."""
+    """Hands one leg's folded facts to the key `to`.
+
+    `via`: the keys they went through; `links`: what stands above whom on the leg's way to `to`; `revision`: the last of its row.
+    """
 
     tenant: Tenant
     to: Id
     leg: StoredLeg
     via: Annotated[tuple[Id, ...], Meta(min_length=1, max_length=MOST_VIA + 1)]
+    links: dict[Id, tuple[Rank, Id]] = {}
     revision: Revision = 0
 
 

@@ -181,6 +181,21 @@ Link = tuple[int, str]
 """(rank, what stands above)"""
 
 
+Says = Literal["hangs", "joins", "left"]
+Told = tuple[Says, int, str]
+"""What a key said of itself to another: (how it stands to it, rank, what stands above)."""
+
+
+class StoredTies(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What a key knows of links and groups beside its own link."""
+
+    links: dict[str, Link] = {}
+    groups: dict[str, str] = {}
+    handed: dict[str, str] = {}
+    joined: dict[str, str] = {}
+    told: dict[str, Told | None] = {}
+
+
 class StoredCall(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """The state behind one key."""
 
@@ -188,14 +203,11 @@ class StoredCall(msgspec.Struct, frozen=True, array_like=True, gc=False):
     key: str
     legs: dict[str, StoredLeg]
     link: Link | None
-    group: str | None
+    up: Link | None
     is_group: bool
-    is_ring: bool
     is_stuck: bool
-    sent: Link | None
-    gone: dict[str, Link]
+    ties: StoredTies | None
     mirrored: dict[str, Link]
-    through: dict[str, str]
     last_ms: int
     rows: dict[str, StoredPublished]
     row: StoredPublished | None

@@ -11,16 +11,16 @@ from itertools import permutations
 from random import Random
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from pipeline.core.model import AuditRow, CallRow, LateRow, LegEvent, LegRow, Policy
+from pipeline.core.model import AuditRow, CallRow, Kind, LateRow, LegEvent, LegRow, Policy
 from pipeline.core.routing import Item
 from pipeline.workbench.offline import Offline, key_of, last_rows
 from tests.support.comparison import differences, is_in_order, unbalanced
 from tests.support.oracle import judge
-from tests.support.strategies import traffic
+from tests.support.strategies import tangles, traffic
 
 POLICY = Policy(window_sizes_ms=(60_000, 900_000))
 FAR_MS = 20 * 3_600_000
@@ -61,12 +61,37 @@ laws = settings(deadline=None, suppress_health_check=list(HealthCheck), print_bl
 def test_any_order_repetition_cut_and_spread_gives_the_oracles_answer(
     events: list[LegEvent], seed: int, partitions: int, most: int, direct: bool
 ) -> None:
+    tell(events, seed, partitions, most, direct=direct)
+
+
+def tell(events: list[LegEvent], seed: int, partitions: int, most: int, *, direct: bool) -> None:
+    """Tell events in some order, some of them twice, and hold the answer to the oracle's."""
     chance = Random(seed)
     told = events + chance.choices(events, k=chance.randint(0, len(events)))
     chance.shuffle(told)
     flow = play(told, seed=seed, partitions=partitions, most=most, direct=direct)
     assert differences(flow.rows, judge(events, POLICY, until_ms=max(event.at_ms for event in events) + FAR_MS)) == []
     assert unbalanced(flow.rows) == []
+
+
+given_tangles = given(
+    events=tangles(), seed=st.integers(0, 2**32), partitions=st.integers(1, 4), most=st.integers(1, 9), direct=st.booleans()
+)
+
+
+@settings(laws, max_examples=300)
+@given_tangles
+def test_links_and_groups_that_contradict_each_other_come_to_the_same_end(
+    events: list[LegEvent], seed: int, partitions: int, most: int, direct: bool
+) -> None:
+    tell(events, seed, partitions, most, direct=direct)
+
+
+@pytest.mark.slow
+@settings(laws, max_examples=5_000, phases=[Phase.generate])
+@given_tangles
+def test_five_thousand_of_them(events: list[LegEvent], seed: int, partitions: int, most: int, direct: bool) -> None:
+    tell(events, seed, partitions, most, direct=direct)
 
 
 @settings(laws, max_examples=60)
@@ -164,3 +189,34 @@ def test_a_child_that_names_a_lesser_group_takes_its_parents_group_along() -> No
     for order in permutations(events):
         for seed in range(10):
             assert differences(play(list(order), seed=seed, partitions=1, most=1, direct=False).rows, answer) == []
+
+
+def link(leg_id: str, parent: str | None = None, rank: int = 0, group: str | None = None, kind: Kind = "offered") -> LegEvent:
+    return LegEvent(leg_id=leg_id, kind=kind, at_ms=1_000, parent_leg_id=parent, link_rank=rank, group_id=group)
+
+
+CONTRADICTIONS = {
+    "a leg that was told under ann with a group hangs under bob: ann has no group": (
+        link("cat", "ann", 2, group="K1"), link("cat", "bob"), link("ann"), link("bob")),
+    "a leg told of two groups joins them not: the lesser one is its own": (
+        link("ann", group="K1"), link("ann", group="K2"), link("bob", group="K2")),
+    "three groups in a row, of which each two have a root in common": (
+        link("ann", group="K3"), link("x", "ann", group="K2"), link("bob", group="K1"), link("y", "bob", group="K3"), link("cat", group="K2")),
+    "the leg that joined two groups goes elsewhere": (
+        link("ann", group="K1"), link("x", "ann", 2, group="K2"), link("x", "cat"), link("bob", group="K2"), link("cat")),
+    "a ring that a better link breaks": (link("ann", "bob", 1), link("bob", "cat", 1), link("cat", "ann", 1), link("cat", "dan")),
+    "a ring under an unseen leg, until the lesser of two links of equal rank is told": (
+        link("ann", "zed"), link("ann", "bob"), link("bob", "ann")),
+    "a ring of which one leg names a group and another a lesser one": (
+        link("ann", "bob", group="K2"), link("bob", "ann", group="K1"), link("cat", group="K2")),
+    "what a key was told of a leg has to reach those above who come later": (
+        link("gus", "fay", 2), link("gus", "zed"), link("fay", "bob", 2), link("bob", "gus"), link("fay", "eve")),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("events", CONTRADICTIONS.values(), ids=CONTRADICTIONS)
+def test_a_contradiction_is_settled_in_every_order(events: tuple[LegEvent, ...]) -> None:
+    answer = judge(events, POLICY, until_ms=1_000 + FAR_MS)
+    for order in permutations(events):
+        for seed in range(3):
+            assert differences(play(list(order), seed=seed, partitions=2, most=1, direct=False).rows, answer) == []

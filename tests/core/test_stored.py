@@ -10,21 +10,22 @@ import pytest
 from pipeline.core.call import Call, call_of_stored, stored_call
 from pipeline.core.leg import Leg, fold, leg_of_stored, stored_leg
 from pipeline.core.model import LegEvent
-from pipeline.core.stored import CallUnit, LegUnit, StoredCall, StoredEnd, StoredLeg, StoredPublished, Visit
+from pipeline.core.stored import CallUnit, LegUnit, StoredCall, StoredEnd, StoredLeg, StoredPublished, StoredTies, Visit
 
 LEG = StoredLeg(
     "bob", "ann", 2, "contact", "outbound", 3, 1, "sales", "1021", "20220", "berlin", True, 1, 2, 3, StoredEnd(1, 9, "BUSY", "platform", 486),
     20_000, 9, True, {"ann": [3, 5]}, {"ann": [4]}, [6], [7], {"stay": Visit("sales", 1, 2, "abandoned")}, "queue_timeout",
     frozenset({"loser"}), frozenset({"ringing"}),
 )  # fmt: skip
+TIES = StoredTies({"eve": (1, "x")}, {"eve": "contact"}, {"key": "above"}, {"root": "lesser"}, {"zoe": ("hangs", 1, "own"), "dan": None})
 CALL = StoredCall(
-    "acme", "ann", {"bob": LEG}, (1, "up"), "contact", True, True, True, (2, "sent"), {"eve": (1, "x")}, {"eve": (2, "y")}, {"key": "above"}, 9,
+    "acme", "ann", {"bob": LEG}, (1, "own"), (1_000, "up"), True, True, TIES, {"eve": (2, "y")}, 9,
     {"bob": StoredPublished(3, "said", True, 77)}, StoredPublished(2, "call", True, 78), {"bob": LegUnit("sales", "1021", 1, True)},
     {"": CallUnit("sales", 1, False, "answered")}, 99, True,
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("example", [LEG, CALL])
+@pytest.mark.parametrize("example", [LEG, TIES, CALL])
 def test_the_examples_set_every_field_to_something_else_than_its_default(example: msgspec.Struct) -> None:
     empty: dict[str, Any] = {field.name: field.default for field in msgspec.structs.fields(example)}
     assert [name for name, value in msgspec.structs.asdict(example).items() if value in (empty[name], None, 0, "", {}, [])] == []

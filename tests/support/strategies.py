@@ -1,6 +1,6 @@
 """Hypothesis strategies for whole calls as lists of LegEvents, told in the order in which the things happened.
 
-`calls()` draws one plot (ring-all, loopback, dialer, agent who dials, API group, links in chains and rings, or plain disorder) and then
+`calls()` draws one plot (ring-all, loopback, dialer, agent who dials, API group, links in chains and rings, links that contradict each other, or plain disorder) and then
 loses some events; `traffic()` draws several calls of several queues and tenants over a few minutes. Same seed, same calls.
 """
 
@@ -283,7 +283,23 @@ def _disorder(script: Script) -> None:
             script.end(leg_id, script.span(2, 4), script.pick((*OWN_ENDINGS, *LOST, *HANGUPS)))
 
 
-PLOTS = (_ring_all, _ring_all, _ring_all, _dialer, _agent_dials, _api_group, _links, _flat_record, _disorder)
+def _tangle(script: Script) -> None:
+    """A few legs, of which each event tells another link or group: better links come early and late, chains and rings come and go."""
+    ids = [script.new_id(f"tie{number}") for number in range(script.draw(st.integers(2, 5)))]
+    groups = script.pick(((), ("K1",), ("K1", "K2", "K3"), ("z1", "z2", "z3")))  # lesser and greater than legs
+    for number in range(script.draw(st.integers(2, 9))):
+        leg_id = script.pick(ids)
+        parent = script.pick((None, None, "unseen", *ids))
+        ties = {
+            "parent_leg_id": None if parent == leg_id else parent,
+            "link_rank": script.pick((0, 1, 2)),
+            "group_id": script.pick((None, None, None, *groups)),
+        }
+        kind = script.pick(("noted", "offered", "ended"))
+        script.tell(leg_id, kind, number * TICK_MS, cause="USER_BUSY" if kind == "ended" else None, **ties)
+
+
+PLOTS = (_ring_all, _ring_all, _ring_all, _dialer, _agent_dials, _api_group, _links, _flat_record, _disorder, _tangle)
 
 
 # -- strategies
@@ -297,6 +313,14 @@ def calls(draw: Draw) -> list[LegEvent]:
     events = sorted(script.events, key=lambda event: event.at_ms)
     lost = draw(st.sets(st.integers(0, len(events) - 1), max_size=3)) if script.one_in(3) else set()
     return [event for number, event in enumerate(events) if number not in lost] or events
+
+
+@st.composite
+def tangles(draw: Draw) -> list[LegEvent]:
+    """Links and groups that contradict each other, in order of time."""
+    script = Script(draw)
+    _tangle(script)
+    return script.events
 
 
 @st.composite
