@@ -109,7 +109,7 @@ class AssembleStep:
             try:
                 items = self._read(record)
             except BadRecord as error:
-                outputs[self._here(self._names.dead_letters)].append(dead_letter(record, error, "canonical"))
+                outputs[self._here(self._names.dead_letters)].append(dead_letter(record, self._bad.place, error, "canonical"))
                 self._telemetry.dead_letter(error.reason)
                 self._bad.bad(record, error)
                 continue

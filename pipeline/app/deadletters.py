@@ -10,14 +10,17 @@ from pipeline.engine.records import ConsumerRecord, Record
 from pipeline.engine.step import MAX_RECORD_BYTES, record_bytes
 from pipeline.errors import BadRecord
 
+Place = tuple[str, int]
+"""Topic and partition."""
+
 log = get_logger("callverdict.deadletters")
 
 
-def dead_letter(record: ConsumerRecord, error: BadRecord, vendor: str) -> Record:
-    """Return the dead letter: key and value untouched, unless with its headers it is larger than a record may be."""
+def dead_letter(record: ConsumerRecord, place: Place, error: BadRecord, vendor: str) -> Record:
+    """Return the dead letter of a record that stood in `place`: key and value untouched, unless with its headers it is larger than a record may be."""
     headers: list[tuple[str, bytes]] = [
-        ("source-topic", record.topic.encode()),
-        ("source-partition", b"%d" % record.partition),
+        ("source-topic", place[0].encode()),
+        ("source-partition", b"%d" % place[1]),
         ("source-offset", b"%d" % record.offset),
         ("reason", error.reason.encode()),
         ("message", error.message.encode()[:4_000]),
@@ -40,6 +43,7 @@ class BadRun(msgspec.Struct):
     """Counts the bad records in a row of one partition. A wrong deployment must not empty a topic into dead letters."""
 
     limit: int
+    place: Place
     length: int = 0
 
     def good(self) -> None:
@@ -50,9 +54,9 @@ class BadRun(msgspec.Struct):
         """A record could not be read. Raises Halt at the limit."""
         self.length += 1
         if self.length == 1:
-            log.warning("records.bad", topic=record.topic, partition=record.partition, offset=record.offset, reason=error.reason)
+            log.warning("records.bad", topic=self.place[0], partition=self.place[1], offset=record.offset, reason=error.reason)
         if self.length >= self.limit:
             raise Halt(
-                f"{self.length} records in a row of {record.topic}/{record.partition} cannot be read, the last at offset {record.offset}:"
+                f"{self.length} records in a row of {self.place[0]}/{self.place[1]} cannot be read, the last at offset {record.offset}:"
                 f" {error}. Check the source's vendor and its producer; --accept-bad {self.length} gets past them as dead letters"
             )

@@ -80,7 +80,7 @@ class NormalizeStep:
             try:
                 events = self._read(record)
             except BadRecord as error:
-                outputs[self._dead].append(dead_letter(record, error, self._intake.vendor))
+                outputs[self._dead].append(dead_letter(record, self._bad.place, error, self._intake.vendor))
                 self._telemetry.dead_letter(error.reason)
                 self._bad.bad(record, error)
                 continue

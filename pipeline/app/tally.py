@@ -58,7 +58,7 @@ class TallyStep:
             try:
                 item = codec.decode_tally_item(record.value)
             except BadRecord as error:
-                outputs[self._dead].append(dead_letter(record, error, "callverdict"))
+                outputs[self._dead].append(dead_letter(record, self._bad.place, error, "callverdict"))
                 self._telemetry.dead_letter(error.reason)
                 self._bad.bad(record, error)
                 continue

@@ -51,7 +51,7 @@ def _normalize(settings: Settings, topic: Names, limit: int, telemetry: Telemetr
         phase=0.06,  # right after the worker has looked for more, at each beat
         outputs=(topic.events, topic.dead_letters),
         open=lambda raw, partition, counts: NormalizeStep(
-            intakes[raw], raw, partition, counts, topic, BadRun(limit), clock_error_ms[raw], telemetry
+            intakes[raw], raw, partition, counts, topic, BadRun(limit, (raw, partition)), clock_error_ms[raw], telemetry
         ),
     )
 
@@ -66,7 +66,9 @@ def _assemble(settings: Settings, topic: Names, limit: int, telemetry: Telemetry
         changelog=topic.assemble_changelog,
         phase=0.3,  # by then, what normalize has written at its beat is here
         outputs=(topic.events, topic.legs, topic.results, topic.partials, topic.late, topic.dead_letters),
-        open=lambda _, partition, counts: AssembleStep(partition, counts, topic, rules, origins, BadRun(limit), clock_error_ms, telemetry),
+        open=lambda _, partition, counts: AssembleStep(
+            partition, counts, topic, rules, origins, BadRun(limit, (topic.events, partition)), clock_error_ms, telemetry
+        ),
     )
 
 
@@ -78,7 +80,7 @@ def _tally(settings: Settings, topic: Names, limit: int, telemetry: Telemetry) -
         changelog=topic.tally_changelog,
         lingers=5.0,  # a window's counts are no news within a quarter of a second
         outputs=(topic.events, topic.tallies, topic.tallies_agents, topic.audit, topic.late, topic.dead_letters),
-        open=lambda _, partition, counts: TallyStep(partition, counts, topic, rules, BadRun(limit), telemetry),
+        open=lambda _, partition, counts: TallyStep(partition, counts, topic, rules, BadRun(limit, (topic.partials, partition)), telemetry),
     )
 
 

@@ -19,6 +19,7 @@ from faust.types import TP, ConsumerMessage
 from faust.types.transports import SchedulingStrategyT
 
 from pipeline.engine import clock
+from pipeline.engine.fetched import committed_records
 from pipeline.engine.pace import next_beat_s
 from pipeline.engine.records import Chunk, sliced
 from pipeline.engine.settings import EngineSettings
@@ -166,7 +167,7 @@ class ConsumerThread(faust_driver.AIOKafkaConsumerThread):
         """The fetch of a partition with the positions before and after it; None if it was out of date."""
         state = _state(consumer, place)
         start = state.position
-        records = result.getall()
+        records = committed_records(result)
         end = state.position
         del consumer._fetcher._records[place]
         if start == end:

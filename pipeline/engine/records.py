@@ -12,10 +12,8 @@ Record: TypeAlias = tuple[bytes | None, bytes | None, Headers]
 
 
 class ConsumerRecord(Protocol):
-    """What a step sees of a record (aiokafka's class of the same name)."""
+    """What a step sees of a record: what aiokafka's parser makes of it (pipeline.engine.fetched). Where it stood, the step knows."""
 
-    topic: str
-    partition: int
     offset: int
     timestamp: int
     key: bytes | None

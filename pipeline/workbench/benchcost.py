@@ -97,7 +97,9 @@ def normalize_step() -> NormalizeStep:
     counts = {topic.name: topic.partitions for topic in topics(settings)}
     source = next(source for source in settings.sources if source.vendor == ESL)
     intake = Intake(source, settings, policy(settings))
-    return NormalizeStep(intake, source.topic, 0, counts, ours, BadRun(settings.bad_record_limit), CLOCK_ERROR_S * 1000, Telemetry())
+    return NormalizeStep(
+        intake, source.topic, 0, counts, ours, BadRun(settings.bad_record_limit, (source.topic, 0)), CLOCK_ERROR_S * 1000, Telemetry()
+    )
 
 
 def _decoders() -> dict[str, Decode]:

@@ -30,7 +30,7 @@ def new_step(folder: Path) -> AssembleStep:
     settings = load({}, directory=folder)
     topics = names(settings)
     counts: dict[str, int] = {topics.events: 1, topics.partials: 1, topics.late: 1, topics.dead_letters: 1}
-    return AssembleStep(0, counts, topics, policy(settings), ["calls.raw.canonical"], BadRun(1), 300_000, Telemetry())
+    return AssembleStep(0, counts, topics, policy(settings), ["calls.raw.canonical"], BadRun(1, ("calls.events", 0)), 300_000, Telemetry())
 
 
 def records() -> list[Any]:
