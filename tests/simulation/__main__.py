@@ -30,11 +30,7 @@ class Result(NamedTuple):
 def result(seed: int) -> Result:
     """Run one seed."""
     world = run(plan(seed))
-    happened = Counter(world.happened)
-    happened.update(
-        events=len(world.told), refused=len(world.refused), rebalances=world.group.rebalances, aborted=world.broker.aborted_records
-    )
-    return Result(seed, findings(world), happened)
+    return Result(seed, findings(world), world.summary())
 
 
 def results(seeds: range, processes: int) -> Iterator[Result]:

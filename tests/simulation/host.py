@@ -35,9 +35,19 @@ class Perils(msgspec.Struct, frozen=True):
     death: float = 0.0  # at a fault point
     hiccup: float = 0.0  # a request that is not answered
     pause: float = 0.02  # a request or a fault point that takes long
+    sleep: float = 0.0  # at a fault point: the process stands still for longer than a session, once in its life
 
 
 SAFE = Perils()
+
+
+class Onlooker(SilentObserver):
+    """Counts the records of changelogs that were read."""
+
+    restored_records = 0
+
+    def restored(self, stage: str, topic: str, partition: int, records: int, seconds: float) -> None:  # noqa: ARG002
+        self.restored_records += records
 
 
 class Host:
@@ -54,19 +64,22 @@ class Host:
         self.group_id = settings.app_id
         self.now_ms = now_ms
         self.perils = SAFE
+        self.seen = Onlooker()
+        self.taken_up = 0  # partitions whose state was still here when they came back
         self.rejoin = asyncio.Event()
         self.thawed = asyncio.Event()
         self.thawed.set()
         self._group = group
         self._watch = watch
         self._on_end = on_end
+        self._slept = False
         self._tasks: list[asyncio.Task[Any]] = []
         self._positions: dict[Place, int] = {}
         self._generation = -1
         self._held: set[Place] = set()
         self._news = asyncio.Event()
         self._scheduler = type("Scheduler", (ChunkScheduler,), {"chunk_records": settings.chunk_records})()
-        self.engine = Engine(msgspec.structs.replace(settings, security={"host": self}), stages, SilentObserver(), self._fault)
+        self.engine = Engine(msgspec.structs.replace(settings, security={"host": self}), stages, self.seen, self._fault)
         self.engine._frozen = True  # the collector is not this process's own
         self._context = copy_context()
         self._context.run(HOST.set, self)
@@ -154,6 +167,9 @@ class Host:
     async def _fault(self, point: FaultPoint, topic: str, partition: int) -> None:
         if self.alive and self.chance.random() < self.perils.death:
             self.kill(point)
+        elif self.alive and not self._slept and self.chance.random() < self.perils.sleep:
+            self._slept = True
+            self.freeze(self.chance.choice((12.0, 20.0, 45.0)))
         elif self.alive and self.chance.random() < self.perils.pause:
             await asyncio.sleep(self.chance.random() * 0.2)
         if self.alive:
@@ -169,6 +185,7 @@ class Host:
             places, self._generation = assigned
             self._held.clear()
             await self.engine.assigned(self, places, self._generation)
+            self.taken_up += sum(partition._assignment.kept is not None for partition in self.engine._partitions.values())
             await self.breath()
             self._positions = {place: self._begin(place) for place in places}
             self._news.set()

@@ -89,11 +89,20 @@ def plan(seed: int) -> Plan:
         bad_limit=chance.choice((2, 1_000, 1_000, 1_000)),
         sends=_sends(chance, partitions, span_s),
         harms=_harms(chance, span_s),
-        perils=Perils(chance.choice((0.0, 0.0, 0.01, 0.05, 0.1)), chance.choice((0.0, 0.0, 0.0, 0.005)), chance.choice((0.0, 0.02, 0.1))),
+        perils=_perils(chance),
         engine=_engine(chance),
         workers=chance.choice((1, 1, 2, 3)),
         start_ms=BASE_MS + chance.choice((-150_000, 0, 100_000, 200_000, 200_000, 86_400_000)),
         end=chance.choice(("settle", "ttl", "ttl", "ttl", "forgotten")),
+    )
+
+
+def _perils(chance: Random) -> Perils:
+    return Perils(
+        death=chance.choice((0.0, 0.0, 0.01, 0.05, 0.1)),
+        hiccup=chance.choice((0.0, 0.0, 0.0, 0.005)),
+        pause=chance.choice((0.0, 0.02, 0.1)),
+        sleep=chance.choice((0.0, 0.0, 0.01)),
     )
 
 

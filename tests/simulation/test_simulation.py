@@ -6,6 +6,7 @@ import hashlib
 import os
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -39,6 +40,18 @@ def test_a_few_seeds(first: int) -> None:
 @pytest.mark.parametrize("first", range(1_000, 1_400, 50))
 def test_some_hundred_seeds(first: int) -> None:
     assert failing(range(first, first + 50)) == {}
+
+
+HAPPENS = (
+    "aborted", "events", "expire", "freeze", "jump", "killed", "looked", "partition.failed", "partition.fenced", "refused", "restored",
+    "taken_up", "worker.halted",
+)  # fmt: skip
+
+
+@pytest.mark.slow
+def test_harm_is_really_done() -> None:
+    seen: Counter[str] = sum((run(plan(seed)).summary() for seed in range(2_000, 2_100)), Counter())
+    assert [what for what in HAPPENS if not seen[what]] == []
 
 
 # -- the same seed again
