@@ -72,7 +72,7 @@ def _take_event(state: Assembly, event: LegEvent, policy: Policy, out: list[Outp
     leg = leg_of(call, event.leg_id)
     link, group_id = leg.link(), leg.group_id
     changed = fold(leg, event)
-    if not changed and call.due_ms is not None:
+    if not (changed or is_new) and call.due_ms is not None:
         return
     mirror = mirror_of(call, leg, event, link)
     if mirror is not None:
