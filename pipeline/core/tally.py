@@ -11,6 +11,7 @@ buckets (`waits:...`, `rings:<result>:...`, `race_legs:...`).
 from __future__ import annotations
 
 from bisect import bisect_left
+from functools import lru_cache
 
 from pipeline.core.model import BANDS_S, Attribution, ChangeReason, Policy
 from pipeline.core.sketch import greatest
@@ -46,7 +47,18 @@ Piece = tuple[Attribution, int, Sum]
 
 def sizes_of(kind: Kind, policy: Policy) -> tuple[int, ...]:
     """Return the sizes of the windows that queues or agents have."""
-    return policy.window_sizes_ms if kind == "queue" else tuple(size for size in policy.window_sizes_ms if size >= AGENT_SIZE_MS)
+    return _sizes_of(kind, policy.window_sizes_ms)
+
+
+@lru_cache(maxsize=64)
+def _sizes_of(kind: Kind, sizes_ms: tuple[int, ...]) -> tuple[int, ...]:
+    return sizes_ms if kind == "queue" else tuple(size for size in sizes_ms if size >= AGENT_SIZE_MS)
+
+
+@lru_cache(maxsize=64)
+def _bases(sizes_ms: tuple[int, ...]) -> dict[Kind, int]:
+    kinds: tuple[Kind, ...] = ("queue", "agent")
+    return {kind: base_ms(sizes) for kind in kinds if (sizes := _sizes_of(kind, sizes_ms))}
 
 
 def pieces_of_leg(unit: LegUnit, kind: Kind) -> list[Piece]:
@@ -131,7 +143,7 @@ class Changes:
         self._call_id = call_id
         self._policy = policy
         self._now_ms = now_ms
-        self._bases: dict[Kind, int] = {kind: base_ms(sizes) for kind in ("queue", "agent") if (sizes := sizes_of(kind, policy))}
+        self._bases = _bases(policy.window_sizes_ms)
 
     def add_leg(self, deltas: Deltas, leg_id: str, before: LegUnit | None, after: LegUnit | None, *, is_new_call: bool) -> None:
         """Let one state of a leg take the place of another."""
