@@ -75,7 +75,7 @@ class Host:
         self._slept = False
         self._tasks: list[asyncio.Task[Any]] = []
         self._positions: dict[Place, int] = {}
-        self._generation = -1
+        self.generation = -1
         self._held: set[Place] = set()
         self._news = asyncio.Event()
         self._scheduler = type("Scheduler", (ChunkScheduler,), {"chunk_records": settings.chunk_records})()
@@ -182,9 +182,9 @@ class Host:
         while True:
             while (assigned := await self._group.join(self)) is None:
                 await self.breath()
-            places, self._generation = assigned
+            places, self.generation = assigned
             self._held.clear()
-            await self.engine.assigned(self, places, self._generation)
+            await self.engine.assigned(self, places, self.generation)
             self.taken_up += sum(partition._assignment.kept is not None for partition in self.engine._partitions.values())
             await self.breath()
             self._positions = {place: self._begin(place) for place in places}
@@ -223,7 +223,7 @@ class Host:
         self._positions[place] = end
         if end < log.stable:
             self._news.set()
-        return Chunk(topic=place[0], partition=place[1], generation=self._generation, start=start, end=end, records=records)
+        return Chunk(topic=place[0], partition=place[1], generation=self.generation, start=start, end=end, records=records)
 
     # -- what a partition asks for (pipeline.engine.assignment.Source)
 
