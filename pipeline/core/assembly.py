@@ -79,12 +79,18 @@ def restore_home(state: Assembly, key: str, home: bytes | Closed | None) -> None
 
 def restored(state: Assembly, standing: Callable[[bytes], Standing]) -> None:
     """Rebuild what is derived, once everything stored is back. `standing` reads it off an image."""
-    stands = {key: standing(image) for key, image in state.calls.images.items()}
-    for key in sorted(key for key, stand in stands.items() if stand.is_dirty):
+    agenda: list[tuple[int, int, str]] = []
+    dirty: list[str] = []
+    for key, image in state.calls.images.items():
+        stand = standing(image)
+        if stand.due_ms is not None:
+            agenda.append((stand.due_ms, DUE_CALL, key))
+        if stand.is_dirty:
+            dirty.append(key)
+    for key in sorted(dirty):
         call = state.calls.get(key)
         if call is not None:
             state.dirty[key] = call
-    agenda = [(stand.due_ms, DUE_CALL, key) for key, stand in stands.items() if stand.due_ms is not None]
     agenda += [(closed.until_ms, DUE_CLOSED, key) for key, closed in state.closed.items()]
     heapq.heapify(agenda)
     state.agenda = agenda

@@ -39,7 +39,8 @@ class Shelf:
 
     def shelve(self, key: str, image: bytes) -> None:
         """Put a call in as its image."""
-        self.warm.pop(key, None)
+        if self.warm:
+            self.warm.pop(key, None)
         self.images[key] = image
 
     def drop(self, key: str) -> None:

@@ -67,7 +67,7 @@ def _apply(records: Sequence[ConsumerRecord], step: Step, restored: Restored) ->
     restore = step.restore
     for record in records:
         key = record.key or b""
-        if key.startswith(RESERVED):
+        if key[:1] == RESERVED:
             _apply_own(key, record.value or b"", restored)
         else:
             restore(key, record.value)

@@ -19,7 +19,7 @@ from faust.types import TP, ConsumerMessage
 from faust.types.transports import SchedulingStrategyT
 
 from pipeline.engine import clock
-from pipeline.engine.fetched import committed_records
+from pipeline.engine.fetched import committed_records, wait_for_fetch
 from pipeline.engine.pace import next_beat_s
 from pipeline.engine.records import Chunk, sliced
 from pipeline.engine.settings import EngineSettings
@@ -122,7 +122,7 @@ class ConsumerThread(faust_driver.AIOKafkaConsumerThread):
                 left_s = deadline_s - clock.elapsed_s()
                 if fetches or left_s <= 0 or fetcher._closed:
                     return fetches
-                await _wait_for_fetch(fetcher, left_s)
+                await wait_for_fetch(fetcher, left_s)
 
     def expect(self) -> None:
         """Something was committed that this worker reads: look soon. From any thread."""
@@ -265,12 +265,3 @@ def next_look_s(now_s: float, settings: EngineSettings) -> float:
 
 def _state(consumer: AIOKafkaConsumer, place: TopicPartition) -> Any:
     return consumer._subscription.subscription.assignment.state_value(place)
-
-
-async def _wait_for_fetch(fetcher: Any, seconds: float) -> None:
-    waiter = fetcher._create_fetch_waiter()
-    await asyncio.wait([waiter], timeout=seconds)
-    if waiter.done():
-        waiter.result()  # raises what the coordinator found, a missing authorisation for instance
-    else:
-        waiter.cancel()

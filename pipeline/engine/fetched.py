@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.consumer.fetcher import FetchResult
 from aiokafka.errors import CorruptRecordException
 
@@ -41,3 +43,30 @@ def _is_hidden(parts: Any, batch: Any) -> bool:
 
 def _from(offset: int, records: list[Any]) -> list[Any]:
     return [record for record in records if record.offset >= offset]
+
+
+class LightConsumer(AIOKafkaConsumer):
+    """A consumer whose `getmany` is for one partition, and makes no large objects."""
+
+    async def getmany(self, place: TopicPartition, *, timeout_ms: int) -> dict[TopicPartition, list[Any]]:
+        """Return what was fetched, within this time; nothing else may take records meanwhile. Raises KafkaError."""
+        fetcher = self._fetcher
+        if place not in fetcher._records:
+            await wait_for_fetch(fetcher, timeout_ms / 1000)
+        fetch = fetcher._records.pop(place, None)
+        if fetch is None:
+            return {}
+        fetcher._notify(fetcher._wait_consume_future)  # the next one may come
+        if not isinstance(fetch, FetchResult):
+            fetch.check_raise()
+        return {place: records} if (records := committed_records(fetch)) else {}
+
+
+async def wait_for_fetch(fetcher: Any, seconds: float) -> None:
+    """Return when something was fetched, or after this time."""
+    waiter = fetcher._create_fetch_waiter()
+    await asyncio.wait([waiter], timeout=seconds)
+    if waiter.done():
+        waiter.result()  # raises what the coordinator found, a missing authorisation for instance
+    else:
+        waiter.cancel()

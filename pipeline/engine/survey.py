@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 import msgspec
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import (
     AuthenticationFailedError,
@@ -25,6 +25,7 @@ from aiokafka.errors import (
 
 from pipeline.engine import clock
 from pipeline.engine.ending import log
+from pipeline.engine.fetched import LightConsumer
 from pipeline.engine.refusal import BrokerRefusesError, explained
 from pipeline.engine.settings import EngineSettings
 from pipeline.engine.step import Stage
@@ -113,9 +114,9 @@ async def admin(settings: EngineSettings) -> AsyncIterator[AIOKafkaAdminClient]:
 
 
 @asynccontextmanager
-async def reader(settings: EngineSettings) -> AsyncIterator[AIOKafkaConsumer]:
+async def reader(settings: EngineSettings) -> AsyncIterator[LightConsumer]:
     """A consumer outside any group that sees committed records only."""
-    consumer = AIOKafkaConsumer(
+    consumer = LightConsumer(
         **settings.clients,
         enable_auto_commit=False,
         isolation_level="read_committed",

@@ -209,7 +209,7 @@ def in_memory() -> Iterator[None]:
     with (
         structlog.testing.capture_logs(),
         patch.object(writer, "TransactionalProducer", Producer),
-        patch.object(survey, "AIOKafkaConsumer", Consumer),
+        patch.object(survey, "LightConsumer", Consumer),
         patch.object(survey, "AIOKafkaAdminClient", Admin),
         patch.object(partition, "end_process", _end_process),
         patch.object(engine, "end_process", _end_process),
