@@ -22,9 +22,19 @@ def add_link(call: Call, linked: Linked) -> list[Linked]:
         if linked.says == "hangs":
             out = _add_own(call, (linked.rank, linked.parent))
     elif _is_news(call, linked) and linked.hops < MAX_HOPS:
-        above = {link[1] for link in (call.link, call.up) if link is not None}  # what is a root now may have passed on facts before
-        out = [replace(linked, to=to, hops=linked.hops + 1) for to in sorted(above)]
+        out = [replace(linked, to=to, hops=linked.hops + 1) for to in _above(call)]
     return out + settle(call)
+
+
+def _above(call: Call) -> list[str]:
+    """Return the keys that may have facts from here. What is a root now may have passed them on before."""
+    return sorted({link[1] for link in (call.link, call.up) if link is not None})
+
+
+def tell_above(call: Call, leg_id: str) -> list[Linked]:
+    """Return what the keys above have to be told of a leg that does not hang under this key and may have been passed on to them."""
+    links = [(key, link) for key in way_up(call, leg_id) if (link := link_of(call, key)) is not None]
+    return [_linked(call, to, key, link, hops=1) for to in _above(call) for key, link in links]
 
 
 def _add_own(call: Call, link: Link) -> list[Linked]:
@@ -135,7 +145,7 @@ def way_up(call: Call, leg_id: str) -> list[str]:
     """Follow links as far as they are known here, at most to this key. Return the legs on the way; the last one is the root."""
     way, at = [leg_id], leg_id
     while at != call.key:
-        link = _link_of(call, at)
+        link = link_of(call, at)
         if link is None:
             break
         at = link[1]
@@ -145,7 +155,8 @@ def way_up(call: Call, leg_id: str) -> list[str]:
     return way
 
 
-def _link_of(call: Call, leg_id: str) -> Link | None:
+def link_of(call: Call, leg_id: str) -> Link | None:
+    """Return the best link of another leg, as far as it is known here."""
     leg = call.legs.get(leg_id)
     return call.ties.links.get(leg_id) if leg is None or leg.parent is None else leg.link()
 
@@ -155,7 +166,7 @@ def next_above(call: Call, key: str) -> Link | None:
     group = call.ties.handed.get(key)
     if group is not None:
         return None if group == key else (GROUP_RANK, group)
-    link = _link_of(call, key)
+    link = link_of(call, key)
     if link is not None:
         return link
     leg = call.legs.get(key)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pipeline.core.call import Call, Published, leg_of, ties_of
 from pipeline.core.leg import Leg, leg_of_stored, merge, merge_link, stored_leg
-from pipeline.core.links import belongs_here, hand_over, learn, next_above, settle, way_up
+from pipeline.core.links import belongs_here, hand_over, learn, next_above, settle, tell_above, way_up
 from pipeline.core.routing import GROUP_RANK, MAX_HOPS, MOST_VIA, Facts, Linked
 from pipeline.core.stored import Link
 
@@ -58,6 +58,8 @@ def place(call: Call, at_hand: str | None = None, via: tuple[str, ...] = ()) -> 
     ways = {} if call.is_stuck else _ways_out(call)
     for leg_id, to in ways.items():
         out.append(_facts(call, leg_id, to, via if leg_id == at_hand else ()))
+        if call.up is None or to != call.up[1]:
+            out += tell_above(call, leg_id)
     for leg_id in ways:
         _forget(call, leg_id)
     call.ties.asked.clear()

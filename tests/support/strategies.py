@@ -283,11 +283,11 @@ def _disorder(script: Script) -> None:
             script.end(leg_id, script.span(2, 4), script.pick((*OWN_ENDINGS, *LOST, *HANGUPS)))
 
 
-def _tangle(script: Script) -> None:
+def _tangle(script: Script, most: int = 9) -> None:
     """A few legs, of which each event tells another link or group: better links come early and late, chains and rings come and go."""
     ids = [script.new_id(f"tie{number}") for number in range(script.draw(st.integers(2, 5)))]
     groups = script.pick(((), ("K1",), ("K1", "K2", "K3"), ("z1", "z2", "z3")))  # lesser and greater than legs
-    for number in range(script.draw(st.integers(2, 9))):
+    for number in range(script.draw(st.integers(2, most))):
         leg_id = script.pick(ids)
         parent = script.pick((None, None, "unseen", *ids))
         ties = {
@@ -316,10 +316,10 @@ def calls(draw: Draw) -> list[LegEvent]:
 
 
 @st.composite
-def tangles(draw: Draw) -> list[LegEvent]:
-    """Links and groups that contradict each other, in order of time."""
+def tangles(draw: Draw, most: int = 9) -> list[LegEvent]:
+    """Up to `most` events whose links and groups contradict each other, in order of time."""
     script = Script(draw)
-    _tangle(script)
+    _tangle(script, most)
     return script.events
 
 
