@@ -101,7 +101,8 @@ def call_units(race: Race, verdicts: Mapping[str, Verdict], spoken: CallVerdict 
         )
         for stay in made
     }
-    if race.wins and not won and spoken is not None and spoken.verdict.result is Result.ANSWERED:
+    is_won = any(unit.outcome == "answered" for unit in units.values())  # a win in a visit that a loopback half made is in none of them
+    if race.wins and not is_won and spoken is not None and spoken.verdict.result is Result.ANSWERED:
         units[""] = _answered_elsewhere(race, spoken.verdict, complete=complete)
     return units
 
@@ -173,10 +174,8 @@ def _settled(
 
 def _answered_elsewhere(race: Race, verdict: Verdict, *, complete: bool) -> CallUnit:
     win = race.wins[0]
-    if race.roles[win.leg_id] == "caller":
-        queue, offered_ms = caller_queue(race), win.at_ms
-    else:
-        queue, offered_ms = queue_of(race.legs[win.leg_id], race), win.offered_ms
+    queue = queue_of(race.legs[win.leg_id], race)
+    offered_ms = win.at_ms if race.roles[win.leg_id] == "caller" else win.offered_ms
     waited_ms = max(0, win.at_ms - offered_ms)
     return _settled(queue or NO_QUEUE, offered_ms, "answered", "connected", verdict.rule, win.at_ms, waited_ms, race, complete=complete)
 

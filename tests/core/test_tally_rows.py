@@ -162,6 +162,31 @@ east: calls_offered 1, calls_flow_out 1, calls_wait_ms 30000, flow_out.left 1
 west: calls_offered 1, calls_answered 1, calls_wait_ms 8000, calls_answered_wait_ms 8000, answered.connected 1
 """,
     ),
+    "left by a key, then sent through a loopback pair, whose half waits in the second queue: no person's visit, but answered there": (
+        """
+S12 [Answered] t
+ann caller | 0 offer, 0 answer, 1 join east, 31 leave east queue_exit_key, 45 bridge lop, 60 end NORMAL_CLEARING far_hung_up => -
+lop of ann pseudo | 32 offer, 32 answer, 33 join west, 45 bridge eve, 45 leave west, 60 end NORMAL_CLEARING platform => -
+eve of lop | 40 offer, 41 ring, 45 answer, 45 bridge lop, 60 end NORMAL_CLEARING platform => -
+""",
+        """
+east: calls_offered 1, calls_flow_out 1, calls_wait_ms 30000, flow_out.queue_exit_key 1
+west: legs_offered 1, legs_answered 1, races 1, race_legs 1, legs_ring_ms 4000, legs_ring_answered_ms 4000, legs_talk_ms 15000
+    Answered.answered 1
+    calls_offered 1, calls_answered 1, calls_wait_ms 5000, calls_answered_wait_ms 5000, answered.connected 1
+""",
+    ),
+    "left by a key, then a second caller of the call is picked up: once more in that one's queue": (
+        """
+S13 [Answered] t
+ann caller | 0 offer, 1 join east, 31 leave east queue_exit_key, 60 end NORMAL_CLEARING far_hung_up => -
+abe of ann role=caller queue=desk | 40 offer, 45 answer, 45 bridge pia, 60 end NORMAL_CLEARING platform => -
+""",
+        """
+east: calls_offered 1, calls_flow_out 1, calls_wait_ms 30000, flow_out.queue_exit_key 1
+desk: calls_offered 1, calls_answered 1, answered.connected 1
+""",
+    ),
     "outside working hours": (
         """
 S05 [Cancel] t

@@ -9,7 +9,7 @@ from pipeline.core.model import Result
 from tests.support.oracle.calls import CallAnswer, Verdicts, first_caller
 from tests.support.oracle.facts import Leg, Visit
 from tests.support.oracle.measures import queue_of, root_queue
-from tests.support.oracle.scene import Scene, Win, is_expired, joined_ms, visit_of, visits
+from tests.support.oracle.scene import Scene, Win, is_expired, joined_ms, visit_of, visit_order, visits
 
 NO_QUEUE = "(none)"
 LIMITS = frozenset({"queue_timeout", "queue_no_agents", "queue_exit_key"})
@@ -122,16 +122,12 @@ def _stopped_ms(scene: Scene, visit: Visit) -> int | None:
 
 
 def _is_followed(scene: Scene, visit: Visit) -> bool:
-    return any(_order(scene, other) > _order(scene, visit) for other in _callers_visits(scene))
+    return any(visit_order(scene, other) > visit_order(scene, visit) for other in _callers_visits(scene))
 
 
 def _callers_visits(scene: Scene) -> list[Visit]:
     """Without those of pseudo legs: no person waited."""
     return [visit for visit in visits(scene) if scene.role(scene.group.legs[visit.leg_id]) != "pseudo"]
-
-
-def _order(scene: Scene, visit: Visit) -> tuple[int, str, str]:
-    return joined_ms(scene, visit), visit.visit_id, visit.leg_id
 
 
 def first_win_in(scene: Scene, visit: Visit) -> int | None:
@@ -151,7 +147,7 @@ def _visit_at(scene: Scene, leg_id: str, at_ms: int) -> Visit | None:
     """The latest visit of this leg that was going on."""
     found = [visit for visit in visits(scene) if visit.leg_id == leg_id]
     going_on = [visit for visit in found if joined_ms(scene, visit) <= at_ms and (visit.left_ms is None or at_ms <= visit.left_ms)]
-    return max(going_on, key=lambda visit: _order(scene, visit), default=None)
+    return max(going_on, key=lambda visit: visit_order(scene, visit), default=None)
 
 
 def _wait_ms(begin_ms: int, stopped_ms: int | None) -> int | None:

@@ -178,7 +178,12 @@ def visit_of(scene: Scene, leg: Leg) -> Visit | None:
         return None
     at_ms = leg.offered_ms
     going_on = [v for v in visits(scene) if joined_ms(scene, v) <= at_ms and (v.left_ms is None or v.left_ms > at_ms)]
-    return max(going_on, key=lambda visit: (joined_ms(scene, visit), visit.visit_id), default=None)
+    return max(going_on, key=lambda visit: visit_order(scene, visit), default=None)
+
+
+def visit_order(scene: Scene, visit: Visit) -> tuple[int, str, str]:
+    """Of two visits the later one is the one with the greater join, ties by name."""
+    return joined_ms(scene, visit), visit.visit_id, visit.leg_id
 
 
 # -- life
