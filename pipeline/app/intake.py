@@ -34,7 +34,8 @@ class Intake:
         """Return what one record says. Raises BadRecord for one that cannot be read."""
         if value is None:
             raise BadRecord("empty", "the record has no value: send the event itself, not a tombstone")
-        return tuple(self._marked(event, origin) for event in self._parse(value))
+        events = self._parse(value)
+        return tuple([self._marked(event, origin) for event in events]) if events else events
 
     def _marked(self, event: LegEvent, origin: str) -> LegEvent:
         if event.dialed is None:
@@ -45,7 +46,9 @@ class Intake:
 
 def latest_ms(events: Iterable[LegEvent], *, stamped_ms: int, clock_error_ms: int) -> int:
     """Return the latest time in a record's events, -1 if it has none. Raises BadRecord if it is later than the broker can have got it."""
-    latest = max((max(event.at_ms, event.joined_ms or 0) for event in events), default=-1)
+    latest = -1
+    for event in events:
+        latest = max(latest, event.at_ms, event.joined_ms or 0)
     if latest > stamped_ms + clock_error_ms:
         raise BadRecord(
             "future_time",

@@ -84,7 +84,8 @@ class NormalizeStep:
                 self._telemetry.dead_letter(error.reason)
                 self._bad.bad(record, error)
                 continue
-            self._bad.good()
+            if self._bad.length:
+                self._bad.good()
             for event in events:
                 key = state_key(event.tenant, home_of(event)).encode()
                 outputs[self._names.events, partition_of(key, self._events)].append((key, encode(event), ()))
@@ -107,6 +108,8 @@ class NormalizeStep:
 
     def _read(self, record: ConsumerRecord) -> tuple[LegEvent, ...]:
         events = self._intake.events(record.value, self._origin)
+        if not events:
+            return events
         latest = latest_ms(events, stamped_ms=record.timestamp, clock_error_ms=self._clock_error_ms)
         if latest > self._reached.event_ms:
             self._reached.event_ms, self._reached.broker_ms = latest, record.timestamp

@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.core.model import LATEST_MS
 from pipeline.errors import BadRecord
-from pipeline.vendors.freeswitch import esl, json_cdr
+from pipeline.vendors.freeswitch import esl, json_cdr, openings
 from tests.vendors.fixtures import fixtures
 
 AT_US = 1_795_449_937_308_855
@@ -32,7 +32,7 @@ def test_every_trap_has_a_fixture(number: int) -> None:
     ],
 )
 def test_a_factless_event_is_skipped_unread(record: bytes) -> None:
-    assert esl._is_factless(record)
+    assert openings.is_factless(openings.opening(record), record)
     assert esl.parse(record) == ()
 
 
@@ -51,7 +51,37 @@ def test_a_factless_event_is_skipped_unread(record: bytes) -> None:
     ],
 )
 def test_what_may_tell_something_is_read(record: bytes) -> None:
-    assert not esl._is_factless(record)
+    assert not openings.is_factless(openings.opening(record), record)
+
+
+@pytest.mark.parametrize(
+    ("shown", "real"), [("CHANNEL_CREATE", "CHANNEL_ANSWER"), ("CUSTOM", "CHANNEL_ANSWER"), ("CHANNEL_HOLD", "CHANNEL_HANGUP_COMPLETE")]
+)
+def test_of_a_name_that_is_repeated_the_last_one_counts(shown: str, real: str) -> None:
+    """An event is decoded by the name that it shows first."""
+    alone = event(real, **{"Caller-Channel-Answered-Time": "7000", "variable_hangup_cause": "USER_BUSY"})
+    assert alone.startswith(b'{"Event-Name":')
+    assert esl.parse(b'{"Event-Name":"' + shown.encode() + b'",' + alone[1:]) == esl.parse(alone) != ()
+
+
+def test_every_event_that_is_read_says_what_for() -> None:
+    assert openings.READ_FOR.keys() == esl.READERS.keys()
+
+
+@pytest.mark.parametrize("action", ["member-queue-start", "bridge-agent-start", "agent-offering", None, ["x", "member-queue-end"]])
+def test_an_event_of_the_callcenter_is_read_whole_if_it_tells_a_fact(action: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = {
+        "CC-Member-Session-UUID": "ann",
+        "CC-Agent-UUID": "bob",
+        "CC-Member-UUID": "v1",
+        "CC-Queue": "sales",
+        "variable_cc_side": "member",
+    }
+    record = event("CUSTOM", **{"Event-Subclass": "callcenter::info", "CC-Action": action, **told})
+    quick = esl.parse(record)
+    monkeypatch.setattr(openings, "_NARROW", {})
+    assert esl.parse(record) == quick
+    assert bool(quick) == (action in ("member-queue-start", "bridge-agent-start"))
 
 
 def test_a_name_that_a_caller_chose_cannot_cost_the_record() -> None:

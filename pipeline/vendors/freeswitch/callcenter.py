@@ -20,10 +20,14 @@ SUBCLASS = "callcenter::info"
 QUEUED: Context = "inbound_queue"
 
 
+def tells(event: EslEvent) -> bool:
+    """Return whether a CUSTOM event tells a fact."""
+    return text(event.subclass) == SUBCLASS and text(event.cc_action) in _READERS
+
+
 def read(event: EslEvent) -> tuple[LegEvent, ...]:
-    """Return the fact of one callcenter::info event, or ()."""
-    reader = _READERS.get(text(event.cc_action) or "")
-    return () if reader is None else (reader(event),)
+    """Return the fact of a CUSTOM event that tells one."""
+    return (_READERS[text(event.cc_action) or ""](event),)
 
 
 def _joined(event: EslEvent) -> LegEvent:

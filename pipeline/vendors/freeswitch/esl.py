@@ -5,10 +5,8 @@ Two thirds of all events carry no fact, so the event's name is looked up in the 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 
-import msgspec
 from msgspec.structs import replace
 
 from pipeline.core.model import LegEvent
@@ -16,14 +14,11 @@ from pipeline.errors import BadRecord
 from pipeline.vendors.freeswitch import callcenter
 from pipeline.vendors.freeswitch.fields import ended
 from pipeline.vendors.freeswitch.headers import EslEvent, noted_of
-from pipeline.vendors.freeswitch.values import decode, identity, least, moment_ms, text
+from pipeline.vendors.freeswitch.openings import decoded, is_factless, opening
+from pipeline.vendors.freeswitch.values import identity, least, moment_ms, text
 from pipeline.vendors.freeswitch.visits import last_visit
 
 Reader = Callable[[EslEvent, LegEvent], tuple[LegEvent, ...]]
-
-_DECODER = msgspec.json.Decoder(EslEvent)
-_OPENING = re.compile(rb'\s*\{\s*(?:"Event-Subclass"\s*:\s*"([\w:.-]*)"\s*,\s*)?"Event-Name"\s*:\s*"(\w+)"\s*[,}]', re.ASCII)
-"""How FreeSWITCH begins every event. Anchored at the first byte, so no value further on can pass for the name."""
 
 
 def parse(value: bytes) -> tuple[LegEvent, ...]:
@@ -31,28 +26,19 @@ def parse(value: bytes) -> tuple[LegEvent, ...]:
 
     An event whose opening shows a name that carries no fact is not looked at further, except that it must end like an object.
     """
-    if _is_factless(value):
+    shown = opening(value)
+    if is_factless(shown, value):
         return ()
-    event = decode(_DECODER, value)
+    event = decoded(shown, value)
     name = text(event.event_name)
     if name is None:
         raise BadRecord(
             "missing_event_name", "the record has no Event-Name: send FreeSWITCH's own event JSON (`event json`, mod_event_kafka)"
         )
     if name == "CUSTOM":
-        return callcenter.read(event) if text(event.subclass) == callcenter.SUBCLASS else ()
+        return callcenter.read(event) if callcenter.tells(event) else ()
     reader = READERS.get(name)
     return () if reader is None else reader(event, noted_of(event))
-
-
-def _is_factless(value: bytes) -> bool:
-    opening = _OPENING.match(value)
-    if opening is None or not value.endswith((b"}", b"}\n", b"}\r\n")):
-        return False
-    subclass, name = opening.groups()
-    if name == b"CUSTOM":
-        return subclass is not None and subclass != b"callcenter::info"
-    return name not in _FACTFUL
 
 
 def _created(event: EslEvent, noted: LegEvent) -> tuple[LegEvent, ...]:
@@ -167,5 +153,4 @@ READERS: dict[str, Reader] = {
     "CHANNEL_HANGUP_COMPLETE": _completed,
     "CHANNEL_DESTROY": _destroyed,
 }
-"""The events of a channel that tell facts. CUSTOM is read beside them."""
-_FACTFUL = frozenset(name.encode() for name in READERS)
+"""The events of a channel that tell facts. CUSTOM is read beside them; `openings.READ_FOR` says which fields each is read for."""

@@ -8,6 +8,7 @@ every cause above 127.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from operator import attrgetter
 from typing import NamedTuple
 
@@ -105,11 +106,21 @@ class Switch(NamedTuple):
 
 def switch_of(name: Value, core_uuid: Value) -> Switch:
     """Return the switch by its name and Core-UUID."""
+    return _known_switch(name, core_uuid) if isinstance(name, str) and isinstance(core_uuid, str) else _switch(name, core_uuid)
+
+
+def _switch(name: Value, core_uuid: Value) -> Switch:
     known = text(name)
     return Switch(f"freeswitch:{known}"[:MAX_ID_LENGTH], identity(core_uuid, "Core-UUID")) if known else Switch("freeswitch", None)
 
 
-def note(leg_id: str, facts: Variables, *, direction: Value, channel_name: Value, dialed: Value, switch: Switch) -> LegEvent:
+_known_switch = lru_cache(maxsize=64)(_switch)
+"""There are few switches and they say it in every event."""
+
+
+def note(
+    leg_id: str, facts: Variables, *, direction: Value, channel_name: Value, dialed: Value, switch: Switch, source_seq: int | None = None
+) -> LegEvent:
     """Return all that the variables hint at about a leg, as a `noted` event at 0: the other kinds are made from it by `replace`."""
     way = direction_of(direction)
     pseudo = is_pseudo(facts, channel_name)
@@ -121,6 +132,7 @@ def note(leg_id: str, facts: Variables, *, direction: Value, channel_name: Value
         at_ms=0,
         source=switch.source,
         core_id=switch.core_id,
+        source_seq=source_seq,
         group_id=identity(facts.x_call_id, "x_call_id"),
         parent_leg_id=parent,
         link_rank=rank,
@@ -172,6 +184,8 @@ def link(leg_id: str, facts: Variables, way: Direction | None, *, pseudo: bool) 
 
 def role(facts: Variables, way: Direction | None) -> Role | None:
     """Return the role that a variable gives. mod_callcenter's member is a caller only if he came in: a dialed customer stays customer."""
+    if facts.x_role is None and facts.cc_side is None:
+        return None
     explicit, side = text(facts.x_role), text(facts.cc_side)
     for known in ROLES:
         if explicit == known:
@@ -197,7 +211,10 @@ def agent(facts: Variables, way: Direction | None) -> str | None:
 
 def flags(facts: Variables) -> tuple[Flag, ...]:
     """Return what else was recorded about the leg, in a fixed order."""
-    found = {flag for flag, value in zip(_FLAG_WORDS, _flag_values(facts), strict=True) if value is not None and is_true(value)}
+    values = _flag_values(facts)
+    if not (any(values) or facts.group_dial_status or facts.last_app):
+        return ()
+    found = {flag for flag, value in zip(_FLAG_WORDS, values, strict=True) if value is not None and is_true(value)}
     if text(facts.group_dial_status) == "loser":
         found.add("loser")
     if text(facts.last_app) == "voicemail":

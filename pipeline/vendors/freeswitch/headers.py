@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import msgspec
-from msgspec.structs import replace
 
 from pipeline.core.model import LegEvent
 from pipeline.errors import BadRecord
@@ -86,17 +85,36 @@ class EslEvent(_PrefixedVariables, kw_only=True, gc=False):
         return switch_of(text(self.switchname) or self.hostname, self.core_uuid)
 
 
+def narrowed(unread: frozenset[str]) -> msgspec.json.Decoder[EslEvent]:
+    """Return a decoder to which the fields of these names are None, whatever the record says.
+
+    msgspec looks for each of a record's 120 keys among all fields, so half the fields are decoded in little more than half the time.
+    """
+    known = zip(EslEvent.__struct_fields__, EslEvent.__struct_encode_fields__, strict=True)
+    narrow = msgspec.defstruct(
+        "NarrowEslEvent",
+        [(name, Value, msgspec.field(default=None, name=encoded)) for name, encoded in known if name not in unread],
+        namespace={
+            **dict.fromkeys(unread),
+            **{name: value for name, value in vars(EslEvent).items() if callable(value) and name[0] != "_"},
+        },
+        kw_only=True,
+        gc=False,
+    )
+    return msgspec.json.Decoder(cast(type[EslEvent], narrow))
+
+
 def noted_of(event: EslEvent) -> LegEvent:
     """Return what the event hints at about its own leg, as a `noted` event at 0."""
-    noted = note(
+    return note(
         event.leg_id(),
         event,
         direction=event.direction,
         channel_name=event.channel_name,
         dialed=None if event.is_transferred() else event.destination,
         switch=event.switch(),
+        source_seq=source_seq_of(event),
     )
-    return replace(noted, source_seq=source_seq_of(event))
 
 
 def source_seq_of(event: EslEvent) -> int | None:

@@ -60,12 +60,16 @@ def _number_text(value: float) -> str:
 
 def word(value: Value) -> str | None:
     """Return a hint's text, or None if it is absent or too long to be a name: a hint must not cost the record."""
+    if value is None:
+        return None
     shown = text(value)
     return shown if shown is not None and len(shown) <= MAX_ID_LENGTH else None
 
 
 def identity(value: Value, header: str) -> str | None:
     """Return the id of a leg, a visit or a contact, or None if absent."""
+    if value is None:
+        return None
     shown = text(value)
     if shown is not None and (len(shown) > MAX_ID_LENGTH or _REPLACEMENT in shown):
         raise BadRecord("bad_id", f"{header} is longer than {MAX_ID_LENGTH} characters or not UTF-8: send the channel's own UUID")
