@@ -151,7 +151,7 @@ def test_topics_and_lag_on_a_broker(shell: Shell, kafka: Broker, topic_prefix: s
     environ = {"CALLVERDICT_TOPIC_PREFIX": topic_prefix, "CALLVERDICT_PARTITIONS": "1", "CALLVERDICT_BOOTSTRAP": kafka.bootstrap}
     missing = shell("topics", "check", **environ)
     assert (missing.code, len(missing.out.splitlines())) == (1, 14)
-    assert len(shell("topics", "create").out.splitlines()) == 12
+    assert len(shell("topics", "create").out.splitlines()) == 14
     assert shell("topics", "check").code == 0
     shell("play", str(S01), "--topic", f"{topic_prefix}calls.raw.freeswitch-json-cdr", "--speed", "max")
     answer = shell("lag", "--json", CALLVERDICT_APP_ID=f"{topic_prefix}app")
