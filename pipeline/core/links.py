@@ -54,7 +54,11 @@ def _add_own(call: Call, link: Link) -> list[Linked]:
     call.link = min(before, link)
     if worse != call.link[1]:
         ties_of(call).told.setdefault(worse)
-    return [_linked(call, above, leg_id, known, hops=1) for leg_id, known in sorted(call.ties.links.items())] if call.link != before else []
+    return _known_links(call, above) if call.link != before else []
+
+
+def _known_links(call: Call, to: str) -> list[Linked]:
+    return [_linked(call, to, leg_id, known, hops=1) for leg_id, known in sorted(call.ties.links.items())]
 
 
 def _linked(call: Call, to: str, leg_id: str, link: Link, *, says: Says = "hangs", hops: int = 0) -> Linked:
@@ -197,6 +201,8 @@ def settle(call: Call) -> list[Linked]:
     groups = _groups_under(call) if _is_root(call) else None
     before = call.up
     call.up = call.link if groups is None else _least(call, groups)
+    if groups and call.up is not None and call.up != before and call.ties.told:
+        out += _known_links(call, call.up[1])  # facts of this key's legs may have come there another way, and before
     if before is not None and before != call.up:
         ties_of(call).told.setdefault(before[1])
     for key in groups or ():
