@@ -91,7 +91,7 @@ async def test_the_whole_way_through_a_secured_listener(
     installation = Installation(getattr(secured, way), topic_prefix, tmp_path, [source("freeswitch-esl")], **more)
     try:
         made = installation.command("topics", "create")
-        assert (made.returncode, len(made.stdout.splitlines())) == (0, 10), made.stderr
+        assert (made.returncode, len(made.stdout.splitlines())) == (0, 12), made.stderr
         assert installation.command("topics", "check").returncode == 0
         worker = installation.worker()
         await worker.ready()

@@ -207,5 +207,8 @@ class Crew:
 
 
 def _is_written(info: Path) -> bool:
-    flags = next(line for line in info.read_text().splitlines() if line.startswith("flags:"))
+    try:
+        flags = next(line for line in info.read_text().splitlines() if line.startswith("flags:"))
+    except FileNotFoundError:  # closed meanwhile
+        return False
     return int(flags.split()[1], 8) & os.O_ACCMODE != os.O_RDONLY

@@ -137,7 +137,7 @@ def test_interrupted_it_stops_its_kafka_and_its_worker(tmp_path: Path) -> None:
 
 
 def test_terminated_it_takes_its_topics_away(kafka: Broker, tmp_path: Path) -> None:
-    with begun(tmp_path, "--bootstrap", kafka.bootstrap, until="12 topics, all named demo-") as demo:
+    with begun(tmp_path, "--bootstrap", kafka.bootstrap, until="14 topics, all named demo-") as demo:
         demo.send_signal(signal.SIGTERM)
         _, error = demo.communicate(timeout=60)
     assert (demo.returncode, error) == (130, INTERRUPTED)
