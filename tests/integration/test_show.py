@@ -81,6 +81,7 @@ def following(installation: Installation) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "pipeline.cli.main", "show", "results", "--last", "1", "--follow"],
         cwd=installation.folder, env={**installation.environ, "PYTHONUNBUFFERED": "1"}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - no threads; background jobs of a shell ignore it
     )  # fmt: skip
 
 
