@@ -120,7 +120,7 @@ class World:
             self.accept_bad += 10
         elif code is not None and not _is_expected(event, facts) and not self._is_behind_the_times(host, event):
             self.findings.append(f"worker ended: {event} {facts}")
-        if code is not Exit.CLEAN:
+        if code is not Exit.CLEAN or not self.at_work():  # several may be told to leave before the first has left
             self.loop.call_later(self.chance.random() * MOST_BACKOFF_S, self.hire)
         if not self.is_rough:
             for other in self.at_work():
@@ -128,10 +128,15 @@ class World:
 
     def _is_behind_the_times(self, host: Host, event: str) -> bool:
         """A worker that the group gave up reads on where its successor is: it skips records and finds out."""
-        return event == "records.skipped" and host.generation != self.group.generation
+        return event == "records.skipped" and self._is_given_up(host)
+
+    def _is_given_up(self, host: Host) -> bool:
+        return host.generation != self.group.generation
 
     def _watch(self, host: Host, point: FaultPoint, place: Place) -> None:
-        if point == "after_commit" and self.chance.random() < LOOK:
+        if (
+            point == "after_commit" and self.chance.random() < LOOK and not self._is_given_up(host)
+        ):  # its successor's records stand there too
             self.happened["looked"] += 1
             step = host.engine._partitions[place]._step if place in host.engine._partitions else None
             if step is not None:
