@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import heapq
 
+from msgspec.structs import replace
+
 from pipeline.core.assembly import DUE_CALL, DUE_CLOSED, NEVER_MS, Assembly, Output
 from pipeline.core.call import Call, leg_of, mirror_of
 from pipeline.core.leg import Leg, fold, stored_leg
@@ -154,7 +156,7 @@ def _meet_closed(state: Assembly, closed: Closed, item: Facts | Linked, out: lis
         if item.parent != closed.up:
             out.append(_late(state, closed.tenant, closed.key, "call_closed", item.leg_id, kind, at_ms))
     elif closed.up is not None and closed.key not in item.via:
-        out.append(Facts(tenant=item.tenant, to=closed.up, leg=item.leg, via=(*item.via, closed.key), revision=item.revision))
+        out.append(replace(item, to=closed.up, via=(*item.via, closed.key)))
     else:
         out.append(_late(state, closed.tenant, closed.key, "call_closed", item.leg.leg_id, kind, at_ms))
 

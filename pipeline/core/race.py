@@ -181,7 +181,7 @@ def _top(leg_id: str, legs: dict[str, Leg], through: dict[str, str]) -> tuple[st
 def _is_caller(leg: Leg, *, is_root: bool) -> bool:
     hint = leg.role_hint()
     if hint is not None or not is_root:
-        return hint == "caller"
+        return hint == "caller" and (is_root or "machine_leg" not in leg.flags)
     return leg.direction == "inbound" or (leg.direction is None and bool(leg.visits))
 
 

@@ -122,7 +122,7 @@ def n2_not_connected(case: Case) -> Verdict | None:
 
 def a4_presumed_answered(case: Case) -> Verdict | None:
     leg = case.leg
-    silent = "answers" in leg.silences and not leg.flags and not leg.visits and case.race.size == 1
+    silent = "answers" in leg.silences and not leg.flags and not leg.visits and leg.exit_hint is None and case.race.size == 1
     if silent and case.cause == "NORMAL_CLEARING" and case.ended_by != "far_refused":
         return verdict(Result.ANSWERED, "presumed_answered", "A4", needs_review=True)
     return None

@@ -222,8 +222,9 @@ def _flat_record(script: Script) -> None:
     """A call detail record without answer times and partners, the only one of its call."""
     leg_id = script.new_id("flat")
     silent = {"cannot_report": ("answers", "ringing", "bridges"), "direction": script.pick(("inbound", "outbound"))}
-    script.tell(leg_id, "offered", 0, **silent)
-    script.end(leg_id, script.span(1, 90), script.pick((*HANGUPS, *RING_OUTS)))
+    script.tell(leg_id, "offered", 0, **silent, context=script.pick(CONTEXTS))
+    facts = {"queue_exit": script.pick(EXITS)} if script.one_in(4) else {}
+    script.end(leg_id, script.span(1, 90), script.pick((*HANGUPS, *RING_OUTS)), **facts)
 
 
 def _agent_dials(script: Script) -> None:
@@ -262,6 +263,14 @@ def _links(script: Script) -> None:
         script.pick((_lose, _come_to_an_end))(script, leg_id, 2_000 + script.span(0, 2))
 
 
+def _stay(script: Script, leg_id: str) -> None:
+    """A visit of a queue that is told of any leg: of a caller, an offered one, a machine."""
+    visit = {"queue": script.pick(("sales", "care")), "visit_id": script.pick((None, "stay"))}
+    script.tell(leg_id, "queue_joined", script.span(0, 1), **visit)
+    if not script.one_in(3):
+        script.tell(leg_id, "queue_left", script.span(1, 3), queue_exit=script.pick((None, *EXITS)), **visit)
+
+
 def _disorder(script: Script) -> None:
     """Legs whose facts fit together by chance only."""
     ids = [script.new_id(f"any{number}") for number in range(script.draw(st.integers(1, 4)))]
@@ -272,10 +281,12 @@ def _disorder(script: Script) -> None:
             "role": script.pick((None, None, None, "pseudo", "caller", "customer", "agent")),
             "context": script.pick((None, None, *CONTEXTS)),
             "group_id": script.pick((None, None, "K1", "K2")),
-            "flags": script.flags(),
+            "flags": ("machine_leg",) if script.one_in(6) else script.flags(),
             "cannot_report": script.pick(((), (), ("answers",), ("ringing",), ("bridges",))),
         }
         script.tell(leg_id, script.pick(("offered", "offered", "noted", "answered")), script.span(0, 1), **facts)
+        if script.one_in(4):
+            _stay(script, leg_id)
         for kind in script.draw(st.lists(st.sampled_from(("ringing", "answered", "bridged", "unbridged", "held", "unheld")), max_size=4)):
             peer = {"peer_leg_id": script.pick((*ids, "elsewhere"))} if kind in {"bridged", "unbridged"} else {}
             script.tell(leg_id, kind, script.span(1, 3), **peer)

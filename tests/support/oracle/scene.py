@@ -90,7 +90,7 @@ def roles_of(group: Group, hint: Context | None) -> dict[str, Role]:
 
 def _asked_for_the_call(group: Group, leg: Leg) -> bool:
     if leg.role_hint is not None:
-        return leg.role_hint == "caller"
+        return leg.role_hint == "caller" and not (leg.leg_id in group.parents and "machine_leg" in leg.flags)
     return leg.leg_id not in group.parents and (leg.direction == "inbound" or (leg.direction is None and bool(leg.visits)))
 
 
