@@ -379,11 +379,17 @@ def starts_after(leg: Leg, cores: Cores) -> list[int]:
 
 
 def _complete_ms(legs: dict[str, Leg], roles: dict[str, Role], policy: Policy, cores: Cores, *, root_is_unseen: bool) -> int:
-    last_ms = -1
+    last_ms = known_ms = -1
     for leg_id, leg in legs.items():
-        if roles[leg_id] != "pseudo":
-            ended_ms = leg.end.at_ms if leg.end is not None else _deadline_ms(leg, roles[leg_id], policy, cores)
-            last_ms = max(last_ms, ended_ms)
+        if roles[leg_id] == "pseudo":
+            continue
+        if leg.end is not None:
+            known_ms = max(known_ms, leg.end.at_ms)
+        else:
+            last_ms = max(last_ms, _deadline_ms(leg, roles[leg_id], policy, cores))
+    last_ms = max(last_ms, known_ms)
     if last_ms < 0:
         return max((leg.last_ms for leg in legs.values()), default=0) + policy.ttl_ms + policy.settle_ms
-    return last_ms + policy.settle_ms + (policy.root_wait_ms if root_is_unseen else 0)
+    if root_is_unseen:
+        last_ms = max(last_ms, (known_ms if known_ms >= 0 else last_ms) + policy.root_wait_ms)
+    return last_ms + policy.settle_ms

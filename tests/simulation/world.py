@@ -33,7 +33,7 @@ from tests.simulation.plan import Harm, Plan, Send, settings_of
 CLOCK_ERROR_MS = 300_000  # what the sources' settings allow
 MOST_DEATHS = 12
 """After so many there are no more: workers that die all the time get nothing done."""
-DEATHS = ("killed", "partition.failed", "assignment.failed")
+DEATHS = ("killed", "partition.failed", "partition.fenced", "assignment.failed")
 PATIENCE_S = 600.0
 MOST_BACKOFF_S = 1.5
 LOOK = 0.03
