@@ -6,7 +6,6 @@ cuts: an hour that comes twice is two windows, and one in which the clock is set
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from math import gcd
@@ -65,12 +64,21 @@ def _local_part(at_ms: int, size_ms: int, zone: str) -> Window:
     offset = offset_ms(at_ms, zone)
     local_ms = at_ms + offset
     start_ms = local_ms - local_ms % size_ms - offset
-    end_ms = start_ms + size_ms
+    last_ms = start_ms + size_ms - 1
+    return Window(_edge_ms(at_ms, start_ms, offset, zone), _edge_ms(at_ms, last_ms, offset, zone) + 1)
 
-    def alike(moment_ms: int) -> bool:
-        return offset_ms(moment_ms, zone) == offset
 
-    return Window(_first(alike, start_ms, at_ms), _last(alike, at_ms, end_ms))
+def _edge_ms(inside_ms: int, towards_ms: int, offset: int, zone: str) -> int:
+    """Return how far the clock shows the same offset, from a moment inside towards another one that it may not reach."""
+    if offset_ms(towards_ms, zone) == offset:
+        return towards_ms
+    while abs(towards_ms - inside_ms) > 1:
+        middle_ms = (inside_ms + towards_ms) // 2
+        if offset_ms(middle_ms, zone) == offset:
+            inside_ms = middle_ms
+        else:
+            towards_ms = middle_ms
+    return inside_ms
 
 
 def _local_date(at_ms: int, zone: str) -> Window:
@@ -93,25 +101,3 @@ def _midnight_ms(day: date, zone: str) -> int:
 
 def _date(at_ms: int, zone: str) -> date:
     return _local(at_ms, zone).date()
-
-
-def _first(alike: Callable[[int], bool], from_ms: int, at_ms: int) -> int:
-    """Return since when all moments up to `at_ms` are alike, not before `from_ms`."""
-    if alike(from_ms):
-        return from_ms
-    low, high = from_ms, at_ms
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if alike(middle) else (middle, high)
-    return high
-
-
-def _last(alike: Callable[[int], bool], at_ms: int, until_ms: int) -> int:
-    """Return until when all moments from `at_ms` on are alike, at most `until_ms`; exclusive."""
-    if alike(until_ms - 1):
-        return until_ms
-    low, high = at_ms, until_ms
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if alike(middle) else (low, middle)
-    return high

@@ -6,7 +6,7 @@ The steps are the worker's own, made by `pipeline.app.worker.stages`, with their
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from random import Random
 
@@ -20,21 +20,7 @@ from pipeline.core.model import LegEvent
 from pipeline.core.routing import EVERY_ORIGIN, Watermark
 from pipeline.engine.step import Batch, Stage, Step
 from pipeline.settings import Settings
-
-Place = tuple[str, int]
-
-
-@dataclass
-class Rec:
-    """A record as a consumer sees it."""
-
-    topic: str
-    partition: int
-    offset: int
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
-    headers: Sequence[tuple[str, bytes]] = ()
+from tests.simulation.log import Place, Rec
 
 
 @dataclass
