@@ -28,9 +28,9 @@ Rows = dict[tuple[str, bytes], LegRow | CallRow]
 """(topic, key) -> the last row of this chunk"""
 REVIEW = codec.encode(Review())
 SENT_ON = ("sent-on", b"")
+"""Header of an event that another partition took in: it was not of the future there, and no other broker's clock may say it is."""
 MOST_WARM = 5_000
 """Calls of one partition that are kept opened, 6 kB each: as many as ring and talk at once in a large centre."""
-"""Header of an event that another partition took in: it was not of the future there, and no other broker's clock may say it is."""
 
 
 class AssembleStep:

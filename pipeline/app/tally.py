@@ -12,6 +12,7 @@ from pipeline.app.topics import Names
 from pipeline.core import totals
 from pipeline.core.model import LateRow, Policy, TallyRow
 from pipeline.core.totals import Totals
+from pipeline.engine.ending import Halt
 from pipeline.engine.records import ConsumerRecord, Record
 from pipeline.engine.step import Batch
 from pipeline.errors import BadRecord
@@ -48,8 +49,15 @@ class TallyStep:
         """Rebuild what is derived."""
         totals.restored(self._state, self._policy)
 
-    def opened(self, *, backlog: bool) -> Batch | None:
-        """Nothing to say."""
+    def opened(self, *, backlog: bool) -> Batch | None:  # noqa: ARG002 - it makes no difference here
+        """Raises Halt if what is counted stands in windows that the settings do not have."""
+        if (window := totals.misaligned(self._state, self._policy)) is not None:
+            tenant, kind, name, _, size_ms, start_ms = window
+            raise Halt(
+                f"the {kind} {name!r} of tenant {tenant!r} is counted in a window of {size_ms // 1000} s from {start_ms} ms on, which window_sizes_s"
+                " and tz do not give: set them back, or take a new app_id and topic_prefix and read the raw topics again"
+            )
+        return None
 
     def chunk(self, records: Sequence[ConsumerRecord]) -> Batch:
         """Step through the partials; publish the last row of every window."""

@@ -118,6 +118,17 @@ def restored(state: Totals, policy: Policy) -> None:
     state.unsaid = dict.fromkeys(sorted(key for key, total in state.totals.items() if total.said < _revision(total, state.now_ms, policy)))
 
 
+def misaligned(state: Totals, policy: Policy) -> TotalKey | None:
+    """Return a window that this policy does not have: of another size, or on another clock. What is counted there cannot be corrected."""
+    for key, total in state.totals.items():
+        _, kind, name, _, size_ms, start_ms = key
+        if size_ms not in sizes_of(kind, policy) or local_window(start_ms, size_ms, _zone(kind, name, policy)) != Window(
+            start_ms, total.end_ms
+        ):
+            return key
+    return None
+
+
 def _zone(kind: Kind, name: str, policy: Policy) -> str:
     return policy.zone_of.get(name, policy.zone) if kind == "queue" else policy.zone
 

@@ -18,7 +18,8 @@ from tests.chaos.audit import Audit
 from tests.chaos.contacts import contacts
 from tests.chaos.memory import digest_of
 from tests.chaos.poison import burst
-from tests.simulation.cluster import Cluster, Place, Rec
+from tests.simulation.cluster import Cluster
+from tests.simulation.log import Place, Rec
 
 SEED, EVENTS, PARTITIONS = 3, 500, 3
 NOW_MS = 1_800_000_000_000
