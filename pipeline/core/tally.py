@@ -41,8 +41,8 @@ class Delta:
 
 
 Deltas = dict[DeltaKey, Delta]
-Piece = tuple[Attribution, int, Sum]
-"""(attribution, when, what is added)"""
+Piece = tuple[Attribution, int, Sum, Sum]
+"""(attribution, when, what is added, buckets that only queues have)"""
 
 
 def sizes_of(kind: Kind, policy: Policy) -> tuple[int, ...]:
@@ -61,32 +61,34 @@ def _bases(sizes_ms: tuple[int, ...]) -> dict[Kind, int]:
     return {kind: base_ms(sizes) for kind in kinds if (sizes := _sizes_of(kind, sizes_ms))}
 
 
-def pieces_of_leg(unit: LegUnit, kind: Kind) -> list[Piece]:
-    """Return what an offered leg adds to windows of its queue, or of its agent."""
-    offered = {"legs_offered": 1, f"legs_{unit.word or 'pending'}": 1}
-    outcome = _outcome_of_leg(unit, kind) if unit.word is not None else {}
-    won = _race_of(unit, kind) if unit.race_ms is not None else {}
-    talked = {"legs_talk_ms": unit.talk_ms} if unit.talk_ms else {}
-    pieces: list[Piece] = [("cohort", unit.offered_ms, offered | outcome | won | talked | ({} if unit.closed else {OPEN: 1}))]
+def pieces_of_leg(unit: LegUnit) -> list[Piece]:
+    """Return what an offered leg adds to windows of its queue, and of its agent."""
+    won: Sum = {}
+    race: Sum = {}
     if unit.race_ms is not None:
-        pieces.append(("activity", unit.race_ms, won))
+        won, race = {"races": 1, "race_legs": unit.race_legs}, {f"race_legs:{unit.race_legs}": 1}
+    state: Sum = {} if unit.closed else {OPEN: 1}
     if unit.word is None:
-        pieces.append(("activity", unit.offered_ms, offered))
-        return pieces
-    pieces.append(("activity", unit.offered_ms, {"legs_offered": 1, "legs_pending": 1}))
-    pieces.append(("activity", unit.over_ms, {"legs_pending": -1, f"legs_{unit.word}": 1} | outcome))
-    if talked:
-        pieces.append(("activity", unit.ended_ms, talked))
+        offered = {"legs_offered": 1, "legs_pending": 1}
+        pieces: list[Piece] = [("cohort", unit.offered_ms, offered | won | state, race), ("activity", unit.offered_ms, offered, {})]
+    else:
+        outcome = _outcome_of_leg(unit)
+        talked: Sum = {"legs_talk_ms": unit.talk_ms} if unit.talk_ms else {}
+        rings: Sum = {} if unit.ring_ms is None else {f"rings:{unit.word}:{greatest(unit.ring_ms)}": 1}
+        pieces = [
+            ("cohort", unit.offered_ms, {"legs_offered": 1} | outcome | won | talked | state, rings | race),
+            ("activity", unit.offered_ms, {"legs_offered": 1, "legs_pending": 1}, {}),
+            ("activity", unit.over_ms, {"legs_pending": -1} | outcome, rings),
+        ]
+        if talked:
+            pieces.append(("activity", unit.ended_ms, talked, {}))
+    if unit.race_ms is not None:
+        pieces.append(("activity", unit.race_ms, won, race))
     return pieces
 
 
-def _race_of(unit: LegUnit, kind: Kind) -> Sum:
-    counts = {"races": 1, "race_legs": unit.race_legs}
-    return counts | {f"race_legs:{unit.race_legs}": 1} if kind == "queue" else counts
-
-
-def _outcome_of_leg(unit: LegUnit, kind: Kind) -> Sum:
-    counts = {f"leg_reasons:{unit.reason}": 1}
+def _outcome_of_leg(unit: LegUnit) -> Sum:
+    counts = {f"legs_{unit.word}": 1, f"leg_reasons:{unit.reason}": 1}
     if unit.word == "lose_race":
         if unit.rang:
             counts["legs_rang_lost"] = 1
@@ -94,45 +96,40 @@ def _outcome_of_leg(unit: LegUnit, kind: Kind) -> Sum:
             counts["race_margin_ms"] = unit.margin_ms
     if unit.rang is False and unit.word != "answered":
         counts["legs_never_rang"] = 1
-    if unit.ring_ms is not None:
-        if unit.ring_ms:
-            counts["legs_ring_ms"] = counts[f"legs_ring_{unit.word}_ms"] = unit.ring_ms
-        if kind == "queue":
-            counts[f"rings:{unit.word}:{greatest(unit.ring_ms)}"] = 1
+    if unit.ring_ms:
+        counts["legs_ring_ms"] = counts[f"legs_ring_{unit.word}_ms"] = unit.ring_ms
     return counts
 
 
 def pieces_of_call(unit: CallUnit) -> list[Piece]:
     """Return what a visit or call adds to windows of its queue."""
-    offered = {"calls_offered": 1, f"calls_{unit.outcome or 'pending'}": 1}
-    outcome = _outcome_of_call(unit) if unit.outcome is not None else {}
-    cohort: Piece = ("cohort", unit.offered_ms, offered | outcome | ({} if unit.closed else {OPEN: 1}))
+    state: Sum = {} if unit.closed else {OPEN: 1}
+    offered = {"calls_offered": 1, "calls_pending": 1}
     if unit.outcome is None:
-        return [cohort, ("activity", unit.offered_ms, offered)]
+        return [("cohort", unit.offered_ms, offered | state, {}), ("activity", unit.offered_ms, offered, {})]
+    outcome, buckets = _outcome_of_call(unit)
     return [
-        cohort,
-        ("activity", unit.offered_ms, {"calls_offered": 1, "calls_pending": 1}),
-        ("activity", unit.over_ms, {"calls_pending": -1, f"calls_{unit.outcome}": 1} | outcome),
+        ("cohort", unit.offered_ms, {"calls_offered": 1} | outcome | state, buckets),
+        ("activity", unit.offered_ms, offered, {}),
+        ("activity", unit.over_ms, {"calls_pending": -1} | outcome, buckets),
     ]
 
 
-def _outcome_of_call(unit: CallUnit) -> Sum:
-    counts = {f"call_reasons:{unit.reason}": 1}
+def _outcome_of_call(unit: CallUnit) -> tuple[Sum, Sum]:
+    counts, buckets = {f"calls_{unit.outcome}": 1, f"call_reasons:{unit.reason}": 1}, {}
     if unit.short:
         counts["calls_short_abandoned"] = 1
     waited_ms = unit.wait_ms
-    if waited_ms is None:
-        return counts
     if waited_ms:
         counts["calls_wait_ms"] = waited_ms
-    if unit.outcome in ("answered", "abandoned"):
+    if waited_ms is not None and unit.outcome in ("answered", "abandoned"):
         if waited_ms:
             counts[f"calls_{unit.outcome}_wait_ms"] = waited_ms
-        counts[f"waits:{greatest(waited_ms)}"] = 1
+        buckets[f"waits:{greatest(waited_ms)}"] = 1
         band = bisect_left(_BANDS_MS, waited_ms)
         if band < len(BANDS_S):
             counts[f"{unit.outcome}_le:{BANDS_S[band]}"] = 1
-    return counts
+    return counts, buckets
 
 
 class Changes:
@@ -150,9 +147,10 @@ class Changes:
         sums: dict[DeltaKey, Sum] = {}
         for unit, sign in ((before, -1), (after, 1)):
             if unit is not None:
-                self._collect(sums, "queue", unit.queue, pieces_of_leg(unit, "queue"), sign)
+                pieces = pieces_of_leg(unit)
+                self._collect(sums, "queue", unit.queue, pieces, sign)
                 if unit.agent is not None and "agent" in self._bases:
-                    self._collect(sums, "agent", unit.agent, pieces_of_leg(unit, "agent"), sign)
+                    self._collect(sums, "agent", unit.agent, pieces, sign)
         self._add(deltas, sums, _reason(before, after, is_new_call=is_new_call), leg_id, None if after is None else after.rule)
 
     def add_call(self, deltas: Deltas, before: CallUnit | None, after: CallUnit | None, *, is_new_call: bool) -> None:
@@ -165,11 +163,16 @@ class Changes:
 
     def _collect(self, sums: dict[DeltaKey, Sum], kind: Kind, name: str, pieces: list[Piece], sign: int) -> None:
         base = self._bases[kind]
-        for attribution, at_ms, counts in pieces:
+        for attribution, at_ms, counts, buckets in pieces:
             key = (self._tenant, kind, name, attribution, at_ms - at_ms % base)
-            total = sums.setdefault(key, {})
+            total = sums.get(key)
+            if total is None:
+                total = sums[key] = {}
             for column, count in counts.items():
                 total[column] = total.get(column, 0) + sign * count
+            if kind == "queue":
+                for bucket, count in buckets.items():
+                    total[bucket] = total.get(bucket, 0) + sign * count
 
     def _add(self, deltas: Deltas, sums: dict[DeltaKey, Sum], reason: ChangeReason | None, leg_id: str | None, rule: str | None) -> None:
         for key, counts in sums.items():
